@@ -1,0 +1,202 @@
+"""What an explanation is: raw maps that know where they lie, and the proof beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_hirescam.volume import FloatArray, Grid, resample
+
+Float32Array = npt.NDArray[np.float32]
+PlacementName = Literal["receptive_field", "stretch"]
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMap:
+    """The attention of one label by one method, raw and signed, on the target layer's own grid.
+
+    Parameters
+    ----------
+    values
+        float32 [d, h, w] along (I, P, L); never rectified, scaled or smoothed.
+    affine
+        4x4, cell index to (I, P, L) mm; axis-aligned.
+    label, method
+        Which label's logit, and the key of the method in the method table.
+    logit, probability
+        The label's score.
+    """
+
+    values: Float32Array
+    affine: FloatArray
+    label: str
+    method: str
+    logit: float
+    probability: float
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the cells."""
+        return Grid(self.values.shape, self.affine)
+
+    @property
+    def maximum(self) -> float:
+        """Largest positive value of the whole map; 0 if no cell speaks for the label."""
+        return max(float(self.values.max()), 0.0)
+
+    def positive(self) -> Float32Array:
+        """ReLU after the sum over features, then scaled by the maximum of the whole 3-D map.
+
+        Section 1.1 of the paper's post-processing; all zero where no cell is positive.
+        """
+        rectified = np.maximum(self.values, 0.0)
+        return rectified / self.maximum if self.maximum > 0 else rectified
+
+    def on_grid(self, grid: Grid, *, positive: bool = False) -> Float32Array:
+        """Sample the map (raw, or as by :meth:`positive`) at the points of another grid."""
+        values = self.positive() if positive else self.values
+        return resample(values, self.affine, grid, order=1, outside=0.0)
+
+
+class GuaranteeState(str, Enum):
+    """What is known of sum(HiResCAM) + bias = logit."""
+
+    EXACT = "exact"
+    NOT_GUARANTEED = "not guaranteed"
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """Whether sum(HiResCAM) + bias equals the logit, and why (or why not).
+
+    `same_picture` is True where the gradient is uniform over each feature map (global average
+    pooling), so that Grad-CAM and HiResCAM are one map.
+    """
+
+    state: GuaranteeState
+    reason: str
+    same_picture: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """True if the head was shown to be affine in the target layer's activation."""
+        return self.state is GuaranteeState.EXACT
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Scores of all labels, their maps by every asked method, and the check of the guarantee.
+
+    Parameters
+    ----------
+    labels
+        K label names.
+    logits, probabilities
+        float64 [K].
+    bias
+        float64 [K]; what the head adds to the sum of the map. NaN where the head is not affine.
+    maps
+        Method key -> float32 [K, d, h, w] along (I, P, L).
+    affines
+        Placement -> 4x4, cell index to (I, P, L) mm. 'receptive_field' may be missing.
+    placement_note
+        Why the receptive field could not be computed, or "".
+    receptive_field_mm
+        Extent of what one cell sees per axis, or None where it is not known.
+    guarantee
+        Whether sum(HiResCAM) + bias must equal the logit.
+    target_layer
+        Dotted name of the explained layer.
+    input_grid
+        Where the voxels the network saw lie in the patient; it saw nothing outside.
+    provenance
+        Model, weights' hash, CT, versions; plain JSON values.
+    """
+
+    labels: tuple[str, ...]
+    logits: FloatArray
+    probabilities: FloatArray
+    bias: FloatArray
+    maps: dict[str, Float32Array]
+    affines: dict[PlacementName, FloatArray]
+    placement_note: str
+    receptive_field_mm: tuple[float, float, float] | None
+    guarantee: Guarantee
+    target_layer: str
+    input_grid: Grid
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def default_placement(self) -> PlacementName:
+        """The receptive field where it is known, else the paper's stretch."""
+        return "receptive_field" if "receptive_field" in self.affines else "stretch"
+
+    def cell_mm(self, placement: PlacementName | None = None) -> tuple[float, float, float]:
+        """Distance between neighbouring cells along (I, P, L), in mm."""
+        shape = next(iter(self.maps.values())).shape[1:]
+        return Grid(shape, self.affines[placement or self.default_placement]).spacing_mm
+
+    def index(self, label: str) -> int:
+        """Position of a label; ValueError names the known labels."""
+        try:
+            return self.labels.index(label)
+        except ValueError:
+            known = ", ".join(self.labels)
+            raise ValueError(f"no label {label!r}; the model has: {known}") from None
+
+    def map(
+        self, label: str, method: str = "hirescam", placement: PlacementName | None = None
+    ) -> AttentionMap:
+        """Build the map of one label by one method, placed in the patient."""
+        k = self.index(label)
+        placement = placement or self.default_placement
+        return AttentionMap(
+            values=self.maps[method][k],
+            affine=self.affines[placement],
+            label=label,
+            method=method,
+            logit=float(self.logits[k]),
+            probability=float(self.probabilities[k]),
+            provenance={
+                **self.provenance,
+                "label": label,
+                "method": method,
+                "placement": placement,
+                "target_layer": self.target_layer,
+                "logit": float(self.logits[k]),
+                "probability": float(self.probabilities[k]),
+                "bias": float(self.bias[k]),
+                "sum_of_map": self.total(label, method),
+                "residual": self.residual(label, method),
+                "guarantee": self.guarantee.state.value,
+                "guarantee_reason": self.guarantee.reason,
+            },
+        )
+
+    def total(self, label: str, method: str = "hirescam") -> float:
+        """Sum of the raw map over all cells."""
+        return float(self.maps[method][self.index(label)].sum(dtype=np.float64))
+
+    def residual(self, label: str, method: str = "hirescam") -> float:
+        """sum(map) + bias - logit; zero but for rounding where the guarantee holds."""
+        k = self.index(label)
+        return self.total(label, method) + float(self.bias[k] - self.logits[k])
+
+    def ranked(self) -> list[str]:
+        """Labels by falling probability."""
+        return [self.labels[k] for k in np.argsort(-self.probabilities, kind="stable")]
+
+    def verified(self, label: str, tolerance: float = 1e-4) -> bool:
+        """True if the guarantee holds and this label's residual is rounding only.
+
+        The residual is judged relative to the largest of |logit|, |bias| and |sum|, since a
+        logit near zero can be the difference of two large numbers.
+        """
+        k = self.index(label)
+        scale = max(abs(self.logits[k]), abs(self.bias[k]), abs(self.total(label)), 1e-12)
+        return self.guarantee.holds and abs(self.residual(label)) <= tolerance * float(scale)

@@ -1,0 +1,250 @@
+"""The one volume type of the package and the arithmetic of its voxel grid.
+
+World coordinates are millimetres in the patient frame **(I, P, L)**: the axes grow towards
+inferior, posterior and left. Conversion from and to RAS (NIfTI) and LPS (DICOM) happens in
+:mod:`napari_hirescam.io` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+Shape3D = tuple[int, int, int]
+
+
+class Quantity(str, Enum):
+    """What the numbers in a volume are."""
+
+    HU = "HU"
+    LABELS = "labels"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A regular grid of points in the patient.
+
+    Parameters
+    ----------
+    shape
+        Number of points along each index axis.
+    affine
+        4x4; maps an index (the centre of a voxel) to (I, P, L) mm.
+
+    Raises
+    ------
+    ValueError
+        If the affine is not a finite, invertible 4x4 matrix or the shape is not three
+        positive numbers.
+    """
+
+    shape: Shape3D
+    affine: FloatArray
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.affine, dtype=np.float64)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise ValueError("a grid's affine must be a finite 4x4 matrix")
+        if np.linalg.matrix_rank(affine[:3, :3]) < 3:
+            raise ValueError("a grid's affine must be invertible")
+        shape = tuple(int(n) for n in self.shape)
+        if len(shape) != 3 or min(shape) < 1:
+            raise ValueError(f"a grid needs three positive lengths, not {self.shape}")
+        affine.setflags(write=False)
+        object.__setattr__(self, "affine", affine)
+        object.__setattr__(self, "shape", shape)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring points along each index axis, in mm."""
+        a, b, c = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(a), float(b), float(c)
+
+    @property
+    def is_axis_aligned(self) -> bool:
+        """True if index axes run exactly along (I, P, L), in that order and direction."""
+        linear = self.affine[:3, :3]
+        off_diagonal = linear - np.diag(np.diag(linear))
+        return bool((off_diagonal == 0).all() and (np.diag(linear) > 0).all())
+
+    def to_world(self, index: npt.ArrayLike) -> FloatArray:
+        """Map indices [..., 3] to (I, P, L) mm."""
+        points = np.asarray(index, dtype=np.float64)
+        return points @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def to_index(self, world_mm: npt.ArrayLike) -> FloatArray:
+        """Map (I, P, L) mm [..., 3] to (fractional) indices."""
+        points = np.asarray(world_mm, dtype=np.float64) - self.affine[:3, 3]
+        return points @ np.linalg.inv(self.affine[:3, :3]).T
+
+    def corners_mm(self) -> FloatArray:
+        """The (I, P, L) mm of the eight outermost voxel centres, [8, 3]."""
+        ends = [(0, n - 1) for n in self.shape]
+        return self.to_world(np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3))
+
+    def same_place_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
+        """True if both grids have the same shape and put each voxel at the same place."""
+        return self.shape == other.shape and bool(
+            np.abs(self.corners_mm() - other.corners_mm()).max() <= tolerance_mm
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where a volume came from and what was done to it while reading.
+
+    Parameters
+    ----------
+    path
+        File or folder it was read from.
+    format
+        "NIfTI", "DICOM", ...
+    grid
+        The grid as stored in the file, its axes in stored order, so that a result can be
+        written back onto it even where reading had to resample.
+    orientation
+        The stored axes in patient letters of the directions they grow to, "RAS" or "LPS" say.
+    notes
+        One sentence for each thing the user should know (resampled, slices dropped, other
+        series in the folder, values that do not look like HU).
+    details
+        Further facts worth keeping: series description, kernel, number of slices.
+    """
+
+    path: Path
+    format: str
+    grid: Grid
+    orientation: str
+    notes: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Voxels and their place in the patient.
+
+    Parameters
+    ----------
+    voxels
+        [slice, row, column] along (I, P, L), in the stored integer type where there is one.
+    affine
+        4x4, voxel index to (I, P, L) mm; axis-aligned.
+    name
+        Short name for layers and file names.
+    quantity
+        What the numbers are; a CT is in HU.
+    source
+        Where it came from, if from a file.
+
+    Raises
+    ------
+    ValueError
+        If the voxels are not three-dimensional or the affine is not axis-aligned.
+    """
+
+    voxels: npt.NDArray[Any]
+    affine: FloatArray
+    name: str = "volume"
+    quantity: Quantity = Quantity.HU
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        if self.voxels.ndim != 3:
+            raise ValueError(f"a volume has three axes, not {self.voxels.ndim}")
+        grid = Grid(self.voxels.shape, self.affine)
+        if not grid.is_axis_aligned:
+            raise ValueError("a volume's axes must run along (I, P, L); resample it first")
+        object.__setattr__(self, "affine", grid.affine)
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the voxels as they are held here."""
+        return Grid(self.voxels.shape, self.affine)
+
+    @property
+    def export_grid(self) -> Grid:
+        """The grid results are written on: the file's own, or this one if there is no file."""
+        return self.source.grid if self.source else self.grid
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Slice, row and column spacing in mm."""
+        return self.grid.spacing_mm
+
+
+def translation(offset: npt.ArrayLike) -> FloatArray:
+    """Build the 4x4 affine that adds `offset` (index steps or mm) to each coordinate."""
+    affine = np.eye(4)
+    affine[:3, 3] = offset
+    return affine
+
+
+def scaling(factors: npt.ArrayLike) -> FloatArray:
+    """Build the 4x4 affine that multiplies each coordinate by its factor."""
+    return np.diag(np.append(np.asarray(factors, dtype=np.float64), 1.0))
+
+
+def resample(
+    values: npt.NDArray[Any],
+    affine: FloatArray,
+    target: Grid,
+    *,
+    order: int = 1,
+    outside: float = 0.0,
+) -> npt.NDArray[Any]:
+    """Sample a volume at the points of another grid.
+
+    The volume ends half a voxel beyond its outermost voxel centres: up to there the border
+    value is repeated, further out lies `outside`.
+
+    Parameters
+    ----------
+    values
+        [n0, n1, n2].
+    affine
+        4x4, index of `values` to (I, P, L) mm; need not be axis-aligned.
+    target
+        Where to sample.
+    order
+        0 nearest (masks), 1 linear.
+    outside
+        Value for points that lie outside the volume.
+
+    Returns
+    -------
+    Array of `target.shape` in the type of `values` (integers are rounded, not truncated).
+    """
+    from scipy import ndimage
+
+    to_index = np.linalg.inv(affine) @ target.affine
+    linear, offset = to_index[:3, :3], to_index[:3, 3]
+    off_diagonal = linear - np.diag(np.diag(linear))
+    # scipy interpolates axis by axis, several times faster, when given the diagonal alone.
+    matrix = np.diag(linear) if np.abs(off_diagonal).max() < 1e-12 else linear
+    rounds = np.issubdtype(values.dtype, np.integer) and order > 0
+    work = values.astype(np.float32) if rounds or values.dtype == np.float16 else values
+    sampled = ndimage.affine_transform(
+        work, matrix, offset, target.shape, order=order, mode="nearest"
+    )
+    for axis, n in enumerate(values.shape):
+        # The coordinate along one axis of `values` is affine in the target index, so it is
+        # built by broadcasting and no index volume is held.
+        position = offset[axis] + sum(
+            linear[axis, k] * np.arange(target.shape[k]).reshape([-1 if k == j else 1 for j in range(3)])
+            for k in range(3)
+        )
+        beyond = (position < -0.5) | (position > n - 0.5)
+        if beyond.any():
+            sampled[np.broadcast_to(beyond, target.shape)] = outside
+    if rounds:
+        limits = np.iinfo(values.dtype)
+        np.rint(sampled, out=sampled)
+        np.clip(sampled, limits.min, limits.max, out=sampled)
+    return np.asarray(sampled.astype(values.dtype, copy=False))
