@@ -8,9 +8,9 @@ inferior, posterior and left. Conversion from and to RAS (NIfTI) and LPS (DICOM)
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 Shape3D = tuple[int, int, int]
 
 
-class Quantity(str, Enum):
+class Quantity(StrEnum):
     """What the numbers in a volume are."""
 
     HU = "HU"
@@ -196,7 +196,7 @@ def resample(
     affine: FloatArray,
     target: Grid,
     *,
-    order: int = 1,
+    order: Literal[0, 1] = 1,
     outside: float = 0.0,
 ) -> npt.NDArray[Any]:
     """Sample a volume at the points of another grid.
@@ -237,7 +237,8 @@ def resample(
         # The coordinate along one axis of `values` is affine in the target index, so it is
         # built by broadcasting and no index volume is held.
         position = offset[axis] + sum(
-            linear[axis, k] * np.arange(target.shape[k]).reshape([-1 if k == j else 1 for j in range(3)])
+            linear[axis, k]
+            * np.arange(target.shape[k]).reshape([-1 if k == j else 1 for j in range(3)])
             for k in range(3)
         )
         beyond = (position < -0.5) | (position > n - 0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Literal
 
 import numpy as np
@@ -54,8 +54,10 @@ class AttentionMap:
 
         Section 1.1 of the paper's post-processing; all zero where no cell is positive.
         """
-        rectified = np.maximum(self.values, 0.0)
-        return rectified / self.maximum if self.maximum > 0 else rectified
+        rectified: Float32Array = np.maximum(self.values, np.float32(0))
+        if self.maximum > 0:
+            rectified /= np.float32(self.maximum)
+        return rectified
 
     def on_grid(self, grid: Grid, *, positive: bool = False) -> Float32Array:
         """Sample the map (raw, or as by :meth:`positive`) at the points of another grid."""
@@ -63,7 +65,7 @@ class AttentionMap:
         return resample(values, self.affine, grid, order=1, outside=0.0)
 
 
-class GuaranteeState(str, Enum):
+class GuaranteeState(StrEnum):
     """What is known of sum(HiResCAM) + bias = logit."""
 
     EXACT = "exact"

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 
 # Modules of MONAI's ResNet ahead of its stages: convolution, batch norm, ReLU, max pool.
 _STEM_MODULES = 4
 
 
-def _resnet18_trunk(channels: Sequence[int], stages: int, stem_pool: bool) -> nn.Sequential:
+def _resnet18_trunk(channels: Sequence[int], stages: int, *, stem_pool: bool) -> nn.Sequential:
     # torchvision would swap a CPU build of torch for gigabytes of CUDA; MONAI's ResNet-18 with
     # these settings has the same layers in the same order, hence the same state-dict keys.
-    from monai.networks.nets import ResNet
+    from monai.networks.nets.resnet import ResNet
 
     network = ResNet(
         "basic",
@@ -70,7 +69,7 @@ class AxialNet(nn.Module):
         conv_channels: Sequence[int] = (64, 32, 16, 16),
     ) -> None:
         super().__init__()
-        self.features = _resnet18_trunk(trunk_channels, trunk_stages, stem_pool)
+        self.features = _resnet18_trunk(trunk_channels, trunk_stages, stem_pool=stem_pool)
         layers: list[nn.Module] = []
         width = trunk_channels[trunk_stages - 1]
         for next_width in conv_channels:

@@ -9,8 +9,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-FORMAT_VERSION = 1
-
 _PATIENT_AXES = {"I": 0, "S": 0, "P": 1, "A": 1, "L": 2, "R": 2}
 
 
@@ -113,7 +111,7 @@ class InputSpec(_Section):
 class ModelSpec(_Section):
     """One trained classifier: architecture, weights, labels, input, target layer."""
 
-    format: Literal[1] = FORMAT_VERSION
+    format: Literal[1] = 1
     name: str = Field(min_length=1)
     description: str = ""
     architecture: Architecture

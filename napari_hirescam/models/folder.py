@@ -1,0 +1,190 @@
+"""The model folder: ``model.yaml`` beside its weights."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_hirescam.errors import ModelFileError
+from napari_hirescam.models.architectures import build_by_name, build_from_python
+from napari_hirescam.models.classifier import Classifier
+from napari_hirescam.models.dry_run import UnknownLayerError
+from napari_hirescam.models.spec import ModelSpec
+from napari_hirescam.models.trust import AskTrust, TrustRequest, digest_of, require_trust
+from napari_hirescam.models.weights import load_into, read_state_dict, sha256_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SPEC_FILE = "model.yaml"
+# batch, channel and at least two spatial axes
+_LEAST_ACTIVATION_AXES = 4
+
+
+def load_model(
+    path: str | os.PathLike[str], *, trust: AskTrust | None = None, device: str | None = None
+) -> Classifier:
+    """Load a model folder.
+
+    Parameters
+    ----------
+    path
+        The folder, or the model.yaml in it.
+    trust
+        Asked once before a model's own Python runs; None answers no. A yes is remembered for
+        these very files.
+    device
+        'cpu', 'cuda' or None for whichever there is.
+
+    Raises
+    ------
+    ModelFileError
+        Anything missing, damaged or inconsistent; the message names file, reason and remedy.
+    UntrustedModelError
+        The model brings Python code and nobody agreed to run it.
+    """
+    given = Path(path).expanduser()
+    file = given / SPEC_FILE if given.is_dir() else given
+    spec = read_spec(file)
+    folder = file.resolve().parent
+    weights = _inside(folder, spec.weights, file)
+    if spec.architecture.python:
+        network = _user_network(spec, file, folder, weights, trust)
+    else:
+        network = build_by_name(
+            spec.architecture.name or "", len(spec.labels), spec.architecture.arguments, file
+        )
+    state = read_state_dict(weights, spec.weights_key)
+    found = sha256_of(weights)
+    if spec.weights_sha256 and found != spec.weights_sha256:
+        raise ModelFileError(
+            weights,
+            "its SHA-256 is not the one in model.yaml, so these are other weights",
+            "Restore the file, or update weights_sha256 if the change was meant",
+        )
+    load_into(network, state, weights)
+    classifier = Classifier(spec, network, folder=folder, weights_sha256=found, device=device)
+    _check(classifier, file)
+    return classifier
+
+
+def read_spec(file: Path) -> ModelSpec:
+    """Read and validate a model.yaml; ModelFileError names each bad field."""
+    import yaml
+    from pydantic import ValidationError
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise ModelFileError(
+            file, "there is no such model file", "Choose a folder that holds a model.yaml"
+        ) from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ModelFileError(file, f"it cannot be read: {exc}", "Choose a model.yaml") from exc
+    except yaml.YAMLError as exc:
+        reason = " ".join(str(exc).split())
+        raise ModelFileError(file, f"it is not plain YAML: {reason}", "Mend that line") from exc
+    try:
+        return ModelSpec.model_validate(content)
+    except ValidationError as exc:
+        faults = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'model.yaml'}: {e['msg']}" for e in exc.errors()
+        )
+        raise ModelFileError(file, faults, "Mend these fields") from exc
+
+
+def save_model(
+    folder: str | os.PathLike[str], spec: ModelSpec, state: Mapping[str, Tensor]
+) -> Path:
+    """Write a model folder: safetensors first, model.yaml with their digest last.
+
+    Each file is written beside its place and renamed, so that neither is ever half there.
+    `spec.weights` must end in .safetensors; its weights_sha256 is filled in.
+    """
+    import yaml
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not spec.weights.endswith(".safetensors"):
+        raise ValueError("weights are saved as .safetensors")
+    weights = folder / spec.weights
+    _replace(weights, save({name: value.contiguous() for name, value in state.items()}))
+    complete = spec.model_copy(update={"weights_sha256": sha256_of(weights)})
+    text = yaml.safe_dump(
+        complete.model_dump(mode="json", exclude_defaults=True) | {"format": spec.format},
+        sort_keys=False,
+        allow_unicode=True,
+        width=96,
+    )
+    _replace(folder / SPEC_FILE, text.encode())
+    return folder
+
+
+def _replace(file: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(file)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _inside(folder: Path, name: str, spec_file: Path) -> Path:
+    target = (folder / name).resolve()
+    if not target.is_relative_to(folder):
+        raise ModelFileError(
+            spec_file, f"it points outside its folder ({name})", "Keep a model's files together"
+        )
+    return target
+
+
+def _user_network(
+    spec: ModelSpec, file: Path, folder: Path, weights: Path, trust: AskTrust | None
+) -> nn.Module:
+    architecture = spec.architecture
+    python = _inside(folder, architecture.python or "", file)
+    for needed in (python, weights):
+        if not needed.is_file():
+            raise ModelFileError(needed, "the file is missing", f"Put it beside {SPEC_FILE}")
+    code = python.read_text(encoding="utf-8")
+    sha256 = digest_of([file, python, weights])
+    require_trust(TrustRequest(python, sha256, code), trust)
+    return build_from_python(python, architecture.callable or "", architecture.arguments, sha256)
+
+
+def _check(classifier: Classifier, file: Path) -> None:
+    """Prove by a dry run that layer, labels and input fit the network."""
+    spec = classifier.spec
+    try:
+        run = classifier.dry_run
+    except UnknownLayerError as exc:
+        raise ModelFileError(file, f"target_layer: {exc}", "Name one of its layers") from exc
+    except Exception as exc:
+        raise ModelFileError(
+            file,
+            "the network does not take an input of shape "
+            f"{list(classifier.input_shape)}: {' '.join(str(exc).split())}",
+            "Check 'input' and 'architecture'",
+        ) from exc
+    if run.logits_shape != (1, len(spec.labels)):
+        raise ModelFileError(
+            file,
+            f"the network's output has shape {list(run.logits_shape)}, and there are "
+            f"{len(spec.labels)} labels",
+            "List one label per output",
+        )
+    if len(run.activation_shape) < _LEAST_ACTIVATION_AXES:
+        raise ModelFileError(
+            file,
+            f"the output of target_layer {spec.target_layer!r} has shape "
+            f"{list(run.activation_shape)}, without spatial axes",
+            "Choose a layer ahead of the flattening",
+        )
