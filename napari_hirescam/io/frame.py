@@ -1,0 +1,142 @@
+"""From the frames of files to the package's frame (I, P, L), and onto its axes.
+
+NIfTI speaks RAS mm, DICOM LPS mm. All three frames share one origin, so conversion only
+changes signs and order of coordinates, and is exact in both directions.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_hirescam.io.quantity import AIR_HU
+from napari_hirescam.io.reading import check_memory
+from napari_hirescam.volume import FloatArray, Grid, Quantity, resample, scaling, translation
+
+RAS_TO_IPL: FloatArray = np.array(
+    [[0.0, 0, -1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64
+)
+LPS_TO_IPL: FloatArray = np.array(
+    [[0.0, 0, -1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64
+)
+IPL_TO_RAS: FloatArray = RAS_TO_IPL.T.copy()
+IPL_TO_LPS: FloatArray = LPS_TO_IPL.T.copy()
+
+_LETTERS = (("I", "S"), ("P", "A"), ("L", "R"))
+
+# A grid this close to straight is called straight: the farthest corner is misplaced by less
+# than this fraction of a voxel, while resampling would blur every voxel.
+_STRAIGHT_VOXELS = 0.05
+
+
+def _index_axes(affine: FloatArray) -> tuple[int, int, int]:
+    """For each of the patient axes I, P, L: the index axis that runs along it best."""
+    cosines = np.abs(affine[:3, :3]) / np.linalg.norm(affine[:3, :3], axis=0)
+    a, b, c = max(permutations(range(3)), key=lambda p: sum(cosines[k, p[k]] for k in range(3)))
+    return a, b, c
+
+
+def patient_letters(affine: FloatArray) -> str:
+    """Name the patient direction each index axis grows to, "RAS" or "LPS" say.
+
+    Parameters
+    ----------
+    affine
+        4x4, index to (I, P, L) mm.
+    """
+    letters = ["", "", ""]
+    for patient_axis, index_axis in enumerate(_index_axes(affine)):
+        letters[index_axis] = _LETTERS[patient_axis][int(affine[patient_axis, index_axis] < 0)]
+    return "".join(letters)
+
+
+def to_volume_axes(
+    stored: npt.NDArray[Any], affine: FloatArray, *, quantity: Quantity, subject: Path
+) -> tuple[npt.NDArray[Any], FloatArray, tuple[str, ...]]:
+    """Bring voxels in stored order onto the axes (I, P, L).
+
+    Parameters
+    ----------
+    stored
+        [n0, n1, n2], axes as in the file.
+    affine
+        4x4, index of `stored` to (I, P, L) mm.
+    quantity
+        Labels are never interpolated; it also tells what lies outside the volume.
+    subject
+        The file, for messages.
+
+    Returns
+    -------
+    The voxels, a view of `stored` where the grid is straight; their affine, exactly
+    axis-aligned; and a note if they had to be resampled.
+
+    Raises
+    ------
+    VolumeError
+        If the straight grid around an oblique volume does not fit into memory.
+    """
+    order = _index_axes(affine)
+    voxels = stored.transpose(order)
+    turned = np.array(affine, dtype=np.float64)
+    turned[:3, :3] = affine[:3, list(order)]
+    for axis in range(3):
+        if turned[axis, axis] < 0:
+            voxels = np.flip(voxels, axis)
+            turned[:3, 3] += turned[:3, axis] * (voxels.shape[axis] - 1)
+            turned[:3, axis] *= -1
+    turned += 0.0  # no negative zeros
+
+    straight = _straightened(Grid(voxels.shape, turned))
+    if straight is not None:
+        return voxels, straight, ()
+
+    target = _covering_grid(Grid(voxels.shape, turned))
+    # Interpolation works in float32 and holds the source, the result and a mask at once.
+    check_memory(subject, 4 * voxels.size + 9 * int(np.prod(target.shape)))
+    cosines = np.abs(np.diag(turned)[:3]) / np.linalg.norm(turned[:3, :3], axis=0)
+    angle = float(np.degrees(np.arccos(np.clip(cosines.min(), 0.0, 1.0))))
+    is_mask = quantity is Quantity.LABELS
+    resampled = resample(
+        voxels, turned, target, order=0 if is_mask else 1, outside=_outside(voxels, quantity)
+    )
+    note = (
+        f"The stored axes lie up to {angle:.1f} degrees off the patient's, so the volume was "
+        f"resampled once onto a straight grid; results are written on the stored one."
+    )
+    return resampled, target.affine, (note,)
+
+
+def _outside(voxels: npt.NDArray[Any], quantity: Quantity) -> float:
+    if quantity is Quantity.LABELS:
+        return 0.0
+    return float(AIR_HU) if quantity is Quantity.HU else float(voxels.min())
+
+
+def _straightened(grid: Grid) -> FloatArray | None:
+    """The exactly axis-aligned affine next to the grid's own, or None if it is too far off."""
+    if grid.is_axis_aligned:
+        return grid.affine
+    centre = (np.array(grid.shape) - 1) / 2
+    spacing = np.array(grid.spacing_mm)
+    straight = Grid(
+        grid.shape, translation(grid.to_world(centre) - spacing * centre) @ scaling(spacing)
+    )
+    drift = (grid.corners_mm() - straight.corners_mm()) / spacing
+    return straight.affine if np.abs(drift).max() < _STRAIGHT_VOXELS else None
+
+
+def _covering_grid(grid: Grid) -> Grid:
+    """The straight grid with the same spacings that reaches every voxel centre of a grid."""
+    corners = grid.corners_mm()
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    spacing = np.array(grid.spacing_mm)
+    # A hair less than the extent, so that rounding does not add a slice.
+    lengths = np.ceil((high - low) / spacing - 1e-3).astype(int) + 1
+    origin = (low + high - (lengths - 1) * spacing) / 2
+    n0, n1, n2 = (int(n) for n in lengths)
+    return Grid((n0, n1, n2), translation(origin) @ scaling(spacing))
