@@ -1,0 +1,196 @@
+"""CT volumes as napari layers, and napari layers as CT volumes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image, Layer
+
+from napari_hirescam.errors import InputError
+from napari_hirescam.volume import FloatArray, Quantity, Source, Volume
+
+#: Key of everything this plugin stores in a layer's metadata.
+METADATA_KEY = "napari_hirescam"
+UNITS = ("mm", "mm", "mm")
+AXIS_LABELS = ("inferior", "posterior", "left")
+
+#: Lower and upper end in HU.
+LUNG_WINDOW = (-1350.0, 150.0)
+SOFT_TISSUE_WINDOW = (-160.0, 240.0)
+#: The range of the contrast slider for a CT.
+HU_RANGE = (-1024.0, 3071.0)
+
+# Aerated lung, without the air around the patient.
+_LUNG_HU = (-950, -600)
+# A trunk CT with lungs in it holds far more than this, an abdomen far less.
+_LUNG_SHARE = 0.04
+_MANY_VOXELS = 200_000
+
+LayerData = tuple[npt.NDArray[Any], dict[str, Any], str]
+
+
+def layer_from_volume(volume: Volume) -> LayerData:
+    """Describe a volume as the layer data tuple napari's readers return.
+
+    Labels become a Labels layer, everything else an Image layer with an explicit window.
+    """
+    options: dict[str, Any] = {
+        "name": volume.name,
+        "scale": volume.spacing_mm,
+        "translate": tuple(volume.affine[:3, 3]),
+        "units": UNITS,
+        "axis_labels": AXIS_LABELS,
+        "metadata": {METADATA_KEY: _describe(volume), f"{METADATA_KEY}_source": volume.source},
+    }
+    if volume.quantity is Quantity.LABELS:
+        voxels = volume.voxels
+        if not np.issubdtype(voxels.dtype, np.integer):
+            voxels = voxels.astype(np.int32)
+        return voxels, options, "labels"
+    options["contrast_limits"] = display_window(volume.voxels, volume.quantity)
+    options["colormap"] = "gray"
+    options["interpolation2d"] = "linear"
+    return volume.voxels, options, "image"
+
+
+def display_window(voxels: npt.NDArray[Any], quantity: Quantity) -> tuple[float, float]:
+    """Choose the lower and upper end of the grey scale from the voxels.
+
+    A CT gets the lung window if a good part of it is aerated lung, else the soft-tissue window;
+    anything else its 1st to 99th percentile.
+    """
+    step = max(1, round((voxels.size / _MANY_VOXELS) ** (1 / 3)))
+    sample = voxels[::step, ::step, ::step]
+    if quantity is Quantity.HU:
+        in_lung = (sample > _LUNG_HU[0]) & (sample < _LUNG_HU[1])
+        return LUNG_WINDOW if in_lung.mean() > _LUNG_SHARE else SOFT_TISSUE_WINDOW
+    low, high = np.percentile(sample, (1, 99))
+    return float(low), float(high if high > low else low + 1)
+
+
+def widen_contrast_range(layer: Layer) -> None:
+    """Let the contrast slider of a CT layer of ours reach over the whole HU scale.
+
+    napari ends the slider at the limits a layer is made with, and a reader cannot say more.
+    """
+    if isinstance(layer, Image) and is_ct_of_ours(layer):
+        low, high = layer.contrast_limits_range
+        layer.contrast_limits_range = (min(low, HU_RANGE[0]), max(high, HU_RANGE[1]))
+
+
+def is_ct_of_ours(layer: Layer) -> bool:
+    """True for an image in HU that this plugin's reader opened."""
+    ours = layer.metadata.get(METADATA_KEY, {})
+    return bool(ours.get("kind") == "volume" and ours.get("quantity") == Quantity.HU.value)
+
+
+def is_map_or_copy(layer: Layer) -> bool:
+    """True for the layers this plugin adds by itself: attention maps and the second CT."""
+    return layer.metadata.get(METADATA_KEY, {}).get("kind") in {"map", "copy"}
+
+
+def volume_from_layer(layer: Image) -> Volume:
+    """Take an image layer as a CT volume, where it lies in the world now.
+
+    The layer's scale, translation and affine are composed, so a layer the user moved counts
+    where it is. The file it came from is kept as source only while it lies where it was read.
+
+    Raises
+    ------
+    InputError
+        If the layer is not one 3-D grey-value volume along the world's axes.
+    """
+    if layer.multiscale:
+        raise InputError(layer.name, "the layer has several resolutions", "Open it as one array")
+    if layer.rgb or layer.ndim != 3:
+        what = "colours" if layer.rgb else f"{layer.ndim} axes"
+        raise InputError(
+            layer.name, f"a CT has three axes of grey values, not {what}", "Choose a CT"
+        )
+    voxels = np.asarray(layer.data)
+    if voxels.dtype == np.bool_ or not np.issubdtype(voxels.dtype, np.number):
+        raise InputError(layer.name, f"holds {voxels.dtype}, not CT numbers", "Choose a CT")
+    linear, offset = _composed_transform(layer)
+    off_diagonal = linear - np.diag(np.diag(linear))
+    if np.abs(off_diagonal).max() > 1e-6 * np.abs(linear).max():
+        raise InputError(
+            layer.name,
+            "the layer is rotated or sheared against the patient's axes",
+            "Reset its transform, or resample it to an axis-aligned grid",
+        )
+    affine = np.eye(4)
+    for axis, step in enumerate(np.diag(linear)):
+        affine[axis, axis] = abs(step)
+        affine[axis, 3] = offset[axis]
+        if step < 0:
+            voxels = np.flip(voxels, axis)
+            affine[axis, 3] += step * (voxels.shape[axis] - 1)
+    return Volume(
+        voxels=voxels,
+        affine=affine,
+        name=layer.name,
+        quantity=_quantity(layer, voxels),
+        source=_source_if_unmoved(layer, affine),
+    )
+
+
+def placement_doubt(layer: Layer) -> str:
+    """Say what is not known of a layer's place in the patient; "" for our reader's layers."""
+    ours = layer.metadata.get(METADATA_KEY, {})
+    if ours.get("kind") != "volume":
+        return (
+            "Opened by another reader: its axes are taken to run to inferior, posterior and "
+            "left, in mm. Open the file with HiResCAM to be sure."
+        )
+    if isinstance(layer, Image) and layer.ndim == 3:
+        linear, offset = _composed_transform(layer)
+        here = np.eye(4)
+        here[:3, :3], here[:3, 3] = linear, offset
+        if not np.allclose(here, np.array(ours["affine"]), atol=1e-4):
+            return "Moved since it was read: maps follow it to where it lies now."
+    return ""
+
+
+def _describe(volume: Volume) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "kind": "volume",
+        "quantity": volume.quantity.value,
+        "frame": "inferior, posterior, left (mm)",
+        "affine": volume.affine.tolist(),
+        "shape": list(volume.voxels.shape),
+    }
+    if volume.source is not None:
+        described |= {
+            "path": str(volume.source.path),
+            "format": volume.source.format,
+            "orientation": volume.source.orientation,
+            "notes": list(volume.source.notes),
+        }
+    return described
+
+
+def _composed_transform(layer: Layer) -> tuple[FloatArray, FloatArray]:
+    # data_to_world composes scale, rotate, shear, translate and affine.
+    origin = np.asarray(layer.data_to_world((0.0, 0.0, 0.0)), dtype=np.float64)
+    steps = [np.asarray(layer.data_to_world(unit)) - origin for unit in np.eye(3)]
+    return np.column_stack(steps), origin
+
+
+def _quantity(layer: Layer, voxels: npt.NDArray[Any]) -> Quantity:
+    stored = layer.metadata.get(METADATA_KEY, {}).get("quantity")
+    if stored is not None:
+        return Quantity(stored)
+    step = max(1, round((voxels.size / _MANY_VOXELS) ** (1 / 3)))
+    # Air is near -1000 HU, and no CT is without air.
+    return Quantity.HU if voxels[::step, ::step, ::step].min() < -200 else Quantity.UNKNOWN
+
+
+def _source_if_unmoved(layer: Layer, affine: FloatArray) -> Source | None:
+    source = layer.metadata.get(f"{METADATA_KEY}_source")
+    described = layer.metadata.get(METADATA_KEY, {})
+    if not isinstance(source, Source) or described.get("shape") != list(layer.data.shape):
+        return None
+    unmoved = np.allclose(affine, np.array(described["affine"]), atol=1e-4)
+    return source if unmoved else None

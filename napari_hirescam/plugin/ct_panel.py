@@ -1,0 +1,184 @@
+"""Which CT is explained: a choice among the viewer's layers, and opening another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import create_widget
+from napari.layers import Image, Layer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hirescam.errors import HirescamError
+from napari_hirescam.plugin.ct_layers import (
+    is_map_or_copy,
+    layer_from_volume,
+    placement_doubt,
+    widen_contrast_range,
+)
+from napari_hirescam.plugin.jobs import Job, Progress, ShouldStop, tell_error
+from napari_hirescam.plugin.reader import show_notes
+from napari_hirescam.plugin.viewer_events import ViewerEvents
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.utils.events import Event
+
+    from napari_hirescam.volume import Volume
+
+_FILES = "CT volumes (*.nii *.nii.gz *.dcm);;All files (*)"
+
+
+class CtPanel(QGroupBox):
+    """The CT combo box, which follows the viewer, and 'Open CT'.
+
+    Parameters
+    ----------
+    viewer
+        Whose image layers are offered; this plugin's own map layers are not.
+    """
+
+    changed = Signal()
+    progressed = Signal(str, int, int)
+    busy_changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__("CT", parent)
+        self._viewer = viewer
+        self._job: Job | None = None
+
+        # magicgui types this as its base class, which knows nothing of choices.
+        self._combo: Any = create_widget(
+            annotation=Image, name="ct", options={"choices": self._choices, "nullable": True}
+        )
+        self._combo.tooltip = "The CT that is explained. Any image layer of the viewer can be."
+        self._combo.changed.connect(self._on_chosen)
+        self._combo.native.setMinimumWidth(140)
+
+        self._open = QToolButton()
+        self._open.setText("Open CT…")
+        self._open.setToolTip("Open a NIfTI file or a DICOM series, placed in patient mm.")
+        self._open.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self._open)
+        menu.addAction("File…", self._ask_file)
+        menu.addAction("DICOM folder…", self._ask_folder)
+        self._open.setMenu(menu)
+
+        self._doubt = QLabel()
+        self._doubt.setWordWrap(True)
+        self._doubt.hide()
+
+        row = QHBoxLayout()
+        row.addWidget(self._combo.native, 1)
+        row.addWidget(self._open)
+        layout = QVBoxLayout(self)
+        layout.addLayout(row)
+        layout.addWidget(self._doubt)
+
+        self.events = ViewerEvents()
+        events = viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered, events.renamed):
+            self.events.connect(emitter, self._on_layers_changed)
+        self._combo.reset_choices()
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen layer."""
+        layer: Image | None = self._combo.value
+        return layer
+
+    @property
+    def busy(self) -> bool:
+        """True while a CT is being read."""
+        return self._job is not None
+
+    def choose(self, layer: Image) -> None:
+        """Choose a layer of the viewer."""
+        self._combo.reset_choices()
+        self._combo.value = layer
+
+    def open_path(self, path: Path) -> None:
+        """Read a CT in a thread and add it to the viewer as the chosen one."""
+        if self._job is not None:
+            return
+
+        def read(progress: Progress, should_stop: ShouldStop) -> Volume:
+            from napari_hirescam.io import read_volume
+
+            return read_volume(path, progress=progress, should_stop=should_stop)
+
+        self._job = Job(read, subject=path.name)
+        self._job.progressed.connect(self._on_progress)
+        self._job.succeeded.connect(self._add)
+        self._job.failed.connect(self._on_failed)
+        self._job.ended.connect(self._on_ended)
+        self._open.setEnabled(False)
+        self.busy_changed.emit()
+        self._job.start()
+
+    def abandon(self) -> None:
+        """Stop what runs and report nothing any more."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+            self._open.setEnabled(True)
+
+    def _choices(self, _combo: object) -> list[Image]:
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Image) and not is_map_or_copy(layer)
+        ]
+
+    def _on_layers_changed(self, event: Event) -> None:
+        if event.type == "inserted":
+            self._on_inserted(event.value)
+        self._combo.reset_choices()
+
+    def _on_inserted(self, layer: Layer) -> None:
+        widen_contrast_range(layer)
+
+    def _on_chosen(self, _layer: Image | None) -> None:
+        doubt = placement_doubt(self.layer) if self.layer is not None else ""
+        self._doubt.setText(doubt)
+        self._doubt.setVisible(bool(doubt))
+        self.changed.emit()
+
+    def _on_progress(self, done: int, total: int) -> None:
+        self.progressed.emit("Reading the CT", done, total)
+
+    def _add(self, volume: Volume) -> None:
+        voxels, options, kind = layer_from_volume(volume)
+        add = self._viewer.add_labels if kind == "labels" else self._viewer.add_image
+        layer = add(voxels, **options)
+        if isinstance(layer, Image):
+            self.choose(layer)
+        show_notes(volume.source.notes if volume.source else ())
+
+    def _on_failed(self, error: HirescamError) -> None:
+        tell_error(error)
+
+    def _on_ended(self) -> None:
+        self._job = None
+        self._open.setEnabled(True)
+        self.busy_changed.emit()
+
+    def _ask_file(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Open a CT", "", _FILES)
+        if name:
+            self.open_path(Path(name))
+
+    def _ask_folder(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Open a folder of DICOM slices")
+        if name:
+            self.open_path(Path(name))

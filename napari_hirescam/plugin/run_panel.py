@@ -1,0 +1,148 @@
+"""Run, Cancel and the progress of whatever takes long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_hirescam.errors import HirescamError
+from napari_hirescam.plugin.jobs import Job, Progress, ShouldStop, tell_error
+
+if TYPE_CHECKING:
+    from napari_hirescam.attention import Explanation
+    from napari_hirescam.models import Classifier
+    from napari_hirescam.volume import Volume
+
+    Point = tuple[float, float, float]
+
+
+class RunPanel(QWidget):
+    """The button that runs the model on the CT, and cancels while it runs."""
+
+    run_requested = Signal()
+    #: Carries (Volume, Explanation); only for runs that came to their end.
+    explained = Signal(object, object)
+    busy_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._job: Job | None = None
+        self._volume: Volume | None = None
+        self._ready = False
+
+        self._button = QPushButton("Run")
+        self._button.setToolTip("Score the CT and compute the attention maps of every label.")
+        self._button.setMinimumHeight(30)
+        self._button.clicked.connect(self._on_clicked)
+        self._bar = QProgressBar()
+        self._bar.setTextVisible(True)
+        self._bar.hide()
+        self._hint = QLabel()
+        self._hint.setWordWrap(True)
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._button)
+        layout.addWidget(self._bar)
+        layout.addWidget(self._hint)
+        self.set_ready(ready=False, hint="")
+
+    @property
+    def button(self) -> QPushButton:
+        """Run or Cancel."""
+        return self._button
+
+    @property
+    def job(self) -> Job | None:
+        """The run that is going on."""
+        return self._job
+
+    @property
+    def hint_text(self) -> str:
+        """What is missing for a run, or what it will look at."""
+        text: str = self._hint.text()
+        return text
+
+    def set_ready(self, *, ready: bool, hint: str) -> None:
+        """Say whether there is enough for a run, and what is missing or worth knowing."""
+        self._ready = ready
+        self._hint.setText(hint)
+        self._hint.setVisible(bool(hint))
+        if self._job is None:
+            self._button.setEnabled(ready)
+
+    def start(self, volume: Volume, classifier: Classifier, at_mm: Point | None) -> None:
+        """Explain a CT in a thread."""
+        if self._job is not None:
+            return
+
+        def work(progress: Progress, should_stop: ShouldStop) -> Explanation:
+            from napari_hirescam.attention import explain
+
+            return explain(
+                volume, classifier, at_mm=at_mm, progress=progress, should_stop=should_stop
+            )
+
+        self._volume = volume
+        self._job = Job(work, subject=volume.name)
+        self._job.progressed.connect(self._on_progress)
+        self._job.succeeded.connect(self._on_succeeded)
+        self._job.failed.connect(self._on_failed)
+        self._job.ended.connect(self._on_ended)
+        self._button.setText("Cancel")
+        self._button.setToolTip("Stop the computation; nothing that is shown changes.")
+        self.show_progress("Preparing the CT", 0, 0)
+        self.busy_changed.emit()
+        self._job.start()
+
+    def cancel(self) -> None:
+        """Ask the run to stop."""
+        if self._job is not None:
+            self._job.stop()
+            self._button.setText("Cancelling…")
+            self._button.setEnabled(False)
+
+    def abandon(self) -> None:
+        """Stop the run and report nothing any more."""
+        if self._job is not None:
+            self._job.abandon()
+            self._on_ended()
+
+    def show_progress(self, what: str, done: int, total: int) -> None:
+        """Show how far something is; a total of 0 means that nobody knows."""
+        self._bar.setRange(0, total)
+        self._bar.setValue(done)
+        self._bar.setFormat(f"{what}: %p %")
+        self._bar.show()
+
+    def hide_progress(self) -> None:
+        """Take the bar away, unless a run needs it."""
+        if self._job is None:
+            self._bar.hide()
+
+    def _on_clicked(self) -> None:
+        if self._job is None:
+            self.run_requested.emit()
+        else:
+            self.cancel()
+
+    def _on_progress(self, done: int, total: int) -> None:
+        self.show_progress("Computing", done, total)
+
+    def _on_succeeded(self, explanation: Explanation) -> None:
+        volume, self._volume = self._volume, None
+        self.explained.emit(volume, explanation)
+
+    def _on_failed(self, error: HirescamError) -> None:
+        tell_error(error)
+
+    def _on_ended(self) -> None:
+        self._job = None
+        self._volume = None
+        self._button.setText("Run")
+        self._button.setToolTip("Score the CT and compute the attention maps of every label.")
+        self._button.setEnabled(self._ready)
+        self._bar.hide()
+        self.busy_changed.emit()

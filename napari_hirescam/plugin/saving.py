@@ -1,0 +1,131 @@
+"""Saving the shown maps: asking where, asking before anything is replaced, writing in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+from napari_hirescam.errors import HirescamError
+from napari_hirescam.plugin.jobs import Job, Progress, ShouldStop, tell_error
+
+if TYPE_CHECKING:
+    from napari_hirescam.attention.result import Explanation, PlacementName
+    from napari_hirescam.volume import Volume
+
+
+class MapSaver(QObject):
+    """Writes maps of one explanation.
+
+    Parameters
+    ----------
+    parent
+        The widget dialogs belong to.
+    """
+
+    progressed = Signal(str, int, int)
+    busy_changed = Signal()
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._widget = parent
+        self._job: Job | None = None
+
+    @property
+    def job(self) -> Job | None:
+        """The saving that is going on."""
+        return self._job
+
+    def ask_and_save(
+        self,
+        explanation: Explanation,
+        volume: Volume,
+        labels: Sequence[str],
+        methods: Sequence[str],
+        placement: PlacementName,
+    ) -> None:
+        """Ask for a folder, and before replacing files in it; then save."""
+        from napari_hirescam.attention.export import SCORES_FILE, map_file_name
+
+        name = QFileDialog.getExistingDirectory(self._widget, "Folder for the maps")
+        if not name:
+            return
+        folder = Path(name)
+        files = [map_file_name(volume.name, lb, m) for lb in labels for m in methods]
+        there = [file for file in [*files, SCORES_FILE] if (folder / file).exists()]
+        if there and not _may_replace(self._widget, folder, there):
+            return
+        self.save(explanation, volume, labels, methods, placement, folder, overwrite=bool(there))
+
+    def save(
+        self,
+        explanation: Explanation,
+        volume: Volume,
+        labels: Sequence[str],
+        methods: Sequence[str],
+        placement: PlacementName,
+        folder: Path,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Write the maps and the scores in a thread."""
+        if self._job is not None:
+            return
+
+        def work(progress: Progress, should_stop: ShouldStop) -> list[Path]:
+            from napari_hirescam.attention.export import save_maps
+
+            return save_maps(
+                explanation,
+                volume,
+                labels,
+                methods,
+                folder,
+                overwrite=overwrite,
+                placement=placement,
+                progress=progress,
+                should_stop=should_stop,
+            )
+
+        self._job = Job(work, subject=str(folder))
+        self._job.progressed.connect(self._on_progress)
+        self._job.succeeded.connect(self._on_saved)
+        self._job.failed.connect(self._on_failed)
+        self._job.ended.connect(self._on_ended)
+        self.progressed.emit("Saving maps", 0, 0)
+        self.busy_changed.emit()
+        self._job.start()
+
+    def abandon(self) -> None:
+        """Stop what runs and report nothing any more."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+    def _on_progress(self, done: int, total: int) -> None:
+        self.progressed.emit("Saving maps", done, total)
+
+    def _on_saved(self, files: list[Path]) -> None:
+        show_info(f"Saved {len(files)} files in {files[-1].parent}.")
+
+    def _on_failed(self, error: HirescamError) -> None:
+        tell_error(error)
+
+    def _on_ended(self) -> None:
+        self._job = None
+        self.busy_changed.emit()
+
+
+def _may_replace(parent: QWidget, folder: Path, names: Sequence[str]) -> bool:
+    answer = QMessageBox.question(
+        parent,
+        "Replace files?",
+        f"{folder} already holds {', '.join(names)}. Replace them?",
+        QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
+        QMessageBox.StandardButton.No,
+    )
+    return bool(answer == QMessageBox.StandardButton.Yes)

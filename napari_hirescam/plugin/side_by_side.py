@@ -1,0 +1,150 @@
+"""Two methods beside each other: napari's grid with a second CT in the right cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari.experimental import link_layers, unlink_layers
+from napari.layers import Image, Layer
+from qtpy.QtCore import QObject, QTimer
+
+from napari_hirescam.plugin.ct_layers import METADATA_KEY
+from napari_hirescam.plugin.viewer_events import ViewerEvents
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.utils.events import Event
+
+# What the two CTs share: a window set on one is set on the other.
+_LINKED = ("contrast_limits", "gamma", "colormap", "rendering", "opacity", "attenuation")
+
+
+class SideBySide(QObject):
+    """Left: the CT, everything the user has, the first method. Right: a second CT, the second.
+
+    Parameters
+    ----------
+    viewer
+        Its grid is used, and restored by :meth:`leave`.
+    right_maps
+        Gives the map layers that belong into the right cell.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        right_maps: Callable[[], Sequence[Layer]],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._right_maps = right_maps
+        self._ct: Image | None = None
+        self._copy: Image | None = None
+        self._before: dict[str, Any] = {}
+        self._events = ViewerEvents()
+        self.destroyed.connect(self._events.disconnect)
+        # The list must not be reordered while napari is still telling others of a change.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.arrange)
+
+    @property
+    def active(self) -> bool:
+        """True while two cells are shown."""
+        return self._copy is not None
+
+    def enter(self, ct: Image) -> None:
+        """Show two cells, both with this CT."""
+        if self._ct is ct:
+            self.arrange()
+            return
+        self.leave()
+        grid = self._viewer.canvas.grid
+        self._before = {
+            "stride": grid.stride,
+            "shape": grid.shape,
+            "spacing": grid.spacing,
+            "enabled": grid.enabled,
+        }
+        self._ct = ct
+        self._copy = self._viewer.add_layer(_second(ct))
+        link_layers([ct, self._copy], _LINKED)
+        self._events.connect(self._viewer.layers.events.inserted, self._on_inserted)
+        self._events.connect(self._viewer.layers.events.removed, self._on_removed)
+        self.arrange()
+        grid.shape, grid.spacing, grid.enabled = (1, 2), 0.01, True
+        self._viewer.layers.selection.active = ct
+
+    def leave(self) -> None:
+        """Go back to one cell and to the grid the user had."""
+        if self._copy is None or self._ct is None:
+            return
+        copy, ct = self._copy, self._ct
+        self._copy = self._ct = None
+        self._soon.stop()
+        self._events.disconnect()
+        unlink_layers([ct, copy])
+        if copy in self._viewer.layers:
+            self._viewer.layers.remove(copy)
+        grid = self._viewer.canvas.grid
+        for name, value in self._before.items():
+            setattr(grid, name, value)
+        for layer in self._viewer.layers:
+            if layer.metadata.get(METADATA_KEY, {}).get("kind") == "map":
+                layer.name_overlay.visible = False
+
+    def arrange(self) -> None:
+        """Bring the second CT and its maps to the top of the list, which is the right cell."""
+        if self._copy is None:
+            return
+        layers = self._viewer.layers
+        right: list[Layer] = [self._copy, *self._right_maps()]
+        right = [layer for layer in right if layer in layers]
+        left = [layer for layer in layers if layer not in right]
+        wanted = [*left, *right]
+        for position, layer in enumerate(wanted):
+            here = layers.index(layer)
+            if here != position:
+                layers.move(here, position)
+        # The left cell holds at least as many layers as the right one, so that one stride
+        # divides the list where the right cell begins.
+        self._viewer.canvas.grid.stride = max(len(left), 1)
+        for layer in layers:
+            if layer.metadata.get(METADATA_KEY, {}).get("kind") == "map":
+                layer.name_overlay.visible = True
+
+    def _on_inserted(self, _event: Event) -> None:
+        self._soon.start()
+
+    def _on_removed(self, event: Event) -> None:
+        if event.value is self._ct or event.value is self._copy:
+            self.leave()
+        else:
+            self._soon.start()
+
+
+def _second(ct: Image) -> Image:
+    copy = Image(
+        ct.data,
+        name=f"{ct.name} (second view)",
+        scale=ct.scale,
+        translate=ct.translate,
+        affine=ct.affine,
+        units=ct.units,
+        axis_labels=ct.axis_labels,
+        contrast_limits=ct.contrast_limits,
+        colormap=ct.colormap,
+        gamma=ct.gamma,
+        opacity=ct.opacity,
+        blending=ct.blending,
+        rendering=ct.rendering,
+        attenuation=ct.attenuation,
+        interpolation2d=ct.interpolation2d,
+        interpolation3d=ct.interpolation3d,
+        metadata={METADATA_KEY: {"kind": "copy"}},
+    )
+    copy.contrast_limits_range = ct.contrast_limits_range
+    return copy

@@ -1,0 +1,74 @@
+"""Looking at the attention inside the body, and going back to slices as they were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+# From the front and a little from above and from the patient's left; head up.
+_VIEW_DIRECTION = (0.12, 1.0, -0.25)
+_HEAD_UP = (-1.0, 0.0, 0.0)
+
+# Bone and skin show as a pale shell that leaves the inside visible.
+_CT_IN_3D: dict[str, Any] = {
+    "rendering": "attenuated_mip",
+    "attenuation": 0.2,
+    "contrast_limits": (-500.0, 900.0),
+    "opacity": 0.55,
+    "colormap": "gray",
+}
+
+
+class View3D:
+    """The 3-D view of one viewer.
+
+    Parameters
+    ----------
+    viewer
+        Whose display is changed by :meth:`enter` and restored by :meth:`leave`.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._before: list[tuple[Image, dict[str, Any]]] = []
+        self._camera: dict[str, Any] | None = None
+
+    @property
+    def active(self) -> bool:
+        """True while the 3-D view is on."""
+        return self._camera is not None
+
+    def enter(self, cts: list[Image]) -> None:
+        """Show the CTs as a pale shell, with the maps inside it."""
+        if self.active:
+            return
+        camera = self._viewer.scene.camera
+        self._camera = {"center": camera.center, "zoom": camera.zoom}
+        for layer in cts:
+            self._set(layer, _CT_IN_3D)
+        self._viewer.dims.ndisplay = 3
+        self._viewer.fit_to_view(margin=0.02)
+        camera.set_view_direction(view_direction=_VIEW_DIRECTION, up_direction=_HEAD_UP)
+
+    def leave(self) -> None:
+        """Go back to slices, camera and rendering included."""
+        if self._camera is None:
+            return
+        before, self._before = self._before, []
+        camera, self._camera = self._camera, None
+        self._viewer.dims.ndisplay = 2
+        for layer, values in before:
+            if layer in self._viewer.layers:
+                for name, value in values.items():
+                    setattr(layer, name, value)
+        for name, value in camera.items():
+            setattr(self._viewer.scene.camera, name, value)
+
+    def _set(self, layer: Image, values: dict[str, Any]) -> None:
+        self._before.append((layer, {name: getattr(layer, name) for name in values}))
+        for name, value in values.items():
+            setattr(layer, name, value)
