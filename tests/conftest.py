@@ -14,3 +14,16 @@ def shared_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data on this machine: {folder} is missing")
     return folder
+
+
+@pytest.fixture(scope="session")
+def luna_weights(shared_dir: Path) -> Path:
+    """Return the weights of the nodule network that was trained on real chest CT."""
+    return shared_dir / "models" / "luna_nodule" / "nodule_vs_nonnodule.state"
+
+
+@pytest.fixture(autouse=True)
+def _no_trust_from_this_user(tmp_path_factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the list of trusted models of whoever runs the tests out of them, and unchanged."""
+    store = tmp_path_factory.mktemp("trust") / "trusted_models.json"
+    monkeypatch.setattr("napari_hirescam.models.trust._store", lambda: store)

@@ -163,7 +163,7 @@ def _network_faults_named(classifier: Classifier, volume: Volume) -> Iterator[No
         raise
     except Exception as exc:
         # torch's CPU allocator has no exception type of its own.
-        if "not enough memory" in str(exc):
+        if "DefaultCPUAllocator" in str(exc):
             raise _out_of_memory(volume) from exc
         raise AttributionError(
             classifier.spec.name,

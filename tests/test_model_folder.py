@@ -1,0 +1,228 @@
+"""Model folders: written and read back, checked, and never trusted with code unasked."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from model_folders import make_luna_folder
+from networks import random_ct
+from safetensors.torch import save_file
+from test_axialnet import small_axialnet
+
+from napari_hirescam.attention import examine_target_layer, explain
+from napari_hirescam.errors import ModelFileError, UntrustedModelError
+from napari_hirescam.models import InputSpec, ModelSpec, load_model, save_model
+from napari_hirescam.models.axialnet import AxialNet
+
+SPEC = ModelSpec(
+    name="small AxialNet",
+    architecture={
+        "name": "axialnet",
+        "arguments": {
+            "grid": 4,
+            "trunk_channels": [4, 8, 8, 8],
+            "trunk_stages": 3,
+            "conv_channels": [8, 6],
+        },
+    },
+    weights="weights.safetensors",
+    labels=("nodule", "mass", "effusion", "cardiomegaly"),
+    input=InputSpec(shape=(None, 128, 128), layout="axial_triples"),
+    target_layer="conv2d.3",
+)
+
+
+class Payload:
+    """A pickle that would leave a file behind if it were ever executed."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return (Path.touch, (self.mark,))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_model(tmp_path / "model", SPEC, small_axialnet().state_dict())
+
+
+def change(folder: Path, **fields: object) -> Path:
+    """Overwrite fields of model.yaml; a None removes the field."""
+    file = folder / "model.yaml"
+    content = {**yaml.safe_load(file.read_text()), **fields}
+    file.write_text(yaml.safe_dump({k: v for k, v in content.items() if v is not None}))
+    return folder
+
+
+def test_a_saved_model_loads_with_the_same_scores(folder) -> None:
+    classifier = load_model(folder)
+    ct = random_ct((9, 128, 128))
+    with torch.no_grad():
+        expected = small_axialnet()(classifier.prepare(ct).tensor)
+    assert torch.equal(classifier.logits(classifier.prepare(ct)), expected[0])
+    assert classifier.labels == SPEC.labels
+    assert load_model(folder / "model.yaml").weights_sha256 == classifier.weights_sha256
+
+
+def test_the_report_of_a_model_needs_no_ct(folder) -> None:
+    spacing = {**SPEC.input.model_dump(mode="json"), "spacing_mm": [3.0, 2.0, 2.0]}
+    report = examine_target_layer(load_model(change(folder, input=spacing)))
+    assert report.guarantee.holds
+    assert report.channels == 6
+    assert report.cells == (16, 4, 4)
+    assert report.cell_mm == (9.0, 32.0, 32.0)
+
+
+def test_the_authors_checkpoint_loads_unchanged(tmp_path) -> None:
+    """A dict of `params` and `optimizer`, without extension, saved by training code."""
+    torch.manual_seed(0)
+    network = AxialNet(80).eval()
+    optimiser = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.99)
+    file = tmp_path / "AxialNet_epoch4.pt"
+    torch.save({"params": network.state_dict(), "optimizer": optimiser.state_dict()}, file)
+    spec = {
+        "format": 1,
+        "name": "AxialNet",
+        "architecture": {"name": "axialnet"},
+        "weights": file.name,
+        "labels": [f"label {k}" for k in range(80)],
+        "input": {"shape": [405, 420, 420], "layout": "axial_triples"},
+        "target_layer": "conv2d.7",
+    }
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(spec))
+    loaded = load_model(tmp_path).network.state_dict()
+    assert all(torch.equal(loaded[k], v) for k, v in network.state_dict().items())
+
+
+def test_weights_of_a_data_parallel_training_load(folder) -> None:
+    state = {f"module.{k}": v.contiguous() for k, v in small_axialnet().state_dict().items()}
+    save_file(state, folder / "weights.safetensors")
+    assert load_model(change(folder, weights_sha256=None)).labels == SPEC.labels
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"labels": ["nodule", "mass", "effusion"]}, r"fc.weight \(file \[4, 6, 4, 4\]"),
+        ({"labels": ["a", "a", "b", "c"]}, "labels: .*listed twice: a"),
+        ({"target_layer": "conv2d.9"}, "no layer 'conv2d.9'; the nearest are conv2d"),
+        ({"target_layer": None}, "target_layer: Field required"),
+        ({"architecture": {"name": "resnet"}}, "'resnet' is not known"),
+        ({"architecture": {"name": "axialnet", "arguments": {"gird": 4}}}, "do not fit: .*gird"),
+        ({"weights": "nothing.safetensors"}, "the weights file is missing"),
+        ({"weights": "../model/weights.safetensors"}, None),
+        ({"weights": "../../elsewhere.safetensors"}, "outside its folder"),
+        ({"weights_sha256": "0" * 64}, "these are other weights"),
+        ({"colour": "red"}, "colour: Extra inputs"),
+        ({"input": {"shape": [9, 40, 40], "layout": "axial_triples"}}, "does not take an input"),
+        ({"organs": {"fracture": ["bone"]}}, "labels the model has not: fracture"),
+    ],
+)
+def test_a_wrong_field_is_named(folder, fields, words) -> None:
+    change(folder, **fields)
+    if words is None:  # a way around that ends in the folder is no way out of it
+        assert load_model(folder).labels == SPEC.labels
+        return
+    with pytest.raises(ModelFileError, match=words) as caught:
+        load_model(folder)
+    assert str(folder.name) in str(caught.value)
+
+
+def test_a_layer_without_spatial_axes_is_refused(tmp_path, luna_weights) -> None:
+    folder = make_luna_folder(tmp_path / "luna", luna_weights, target_layer="head_linear")
+    with pytest.raises(ModelFileError, match="without spatial axes"):
+        load_model(folder, trust=lambda _request: True)
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x04N."])
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])
+def test_damaged_weights_are_refused(folder, name, content) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelFileError, match=name):
+        load_model(change(folder, weights=name, weights_sha256=None))
+
+
+def test_truncated_weights_are_refused(folder) -> None:
+    file = folder / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ModelFileError, match="cannot be read as safetensors"):
+        load_model(change(folder, weights_sha256=None))
+
+
+def test_a_pickle_with_a_payload_is_refused_and_not_run(folder, tmp_path) -> None:
+    mark = tmp_path / "executed"
+    (folder / "raw.pt").write_bytes(pickle.dumps({"params": Payload(mark)}))
+    torch.save({"params": Payload(mark)}, folder / "zipped.pt")
+    for name in ("raw.pt", "zipped.pt"):
+        with pytest.raises(ModelFileError, match=r"opening it could run code"):
+            load_model(change(folder, weights=name, weights_sha256=None))
+    assert not mark.exists()
+    pickle.loads(pickle.dumps(Payload(mark)))  # noqa: S301 - proves that the payload works
+    assert mark.exists()
+
+
+def test_yaml_tags_do_not_run_code(folder, tmp_path) -> None:
+    mark = tmp_path / "executed"
+    (folder / "model.yaml").write_text(f"!!python/object/apply:os.mkdir ['{mark}']")
+    with pytest.raises(ModelFileError, match="not plain YAML"):
+        load_model(folder)
+    assert not mark.exists()
+
+
+def test_a_folder_without_a_model_says_so(tmp_path) -> None:
+    with pytest.raises(ModelFileError, match="no such model file"):
+        load_model(tmp_path)
+
+
+def test_user_code_runs_only_after_a_yes_that_is_remembered(tmp_path, luna_weights) -> None:
+    folder = make_luna_folder(tmp_path / "luna", luna_weights)
+    asked = []
+
+    def answer(yes: bool):
+        return lambda request: asked.append(request) or yes
+
+    with pytest.raises(UntrustedModelError, match="network.py"):
+        load_model(folder)
+    with pytest.raises(UntrustedModelError):
+        load_model(folder, trust=answer(False))
+    assert load_model(folder, trust=answer(True)).labels == ("no nodule", "nodule")
+    assert len(asked) == 2
+    assert "class NoduleNet" in asked[0].code
+    assert load_model(folder).labels == ("no nodule", "nodule")
+    # Any change of what takes part needs a new yes.
+    code = folder / "network.py"
+    code.write_text(code.read_text() + "\n# changed\n")
+    with pytest.raises(UntrustedModelError):
+        load_model(folder)
+
+
+def test_a_damaged_list_of_trusted_models_trusts_nothing(tmp_path, luna_weights) -> None:
+    from napari_hirescam.models import trust
+
+    folder = make_luna_folder(tmp_path / "luna", luna_weights)
+    load_model(folder, trust=lambda _request: True)
+    trust._store().write_text("[broken")
+    with pytest.raises(UntrustedModelError):
+        load_model(folder)
+
+
+def test_failing_user_code_is_named(tmp_path, luna_weights) -> None:
+    folder = make_luna_folder(tmp_path / "luna", luna_weights)
+    (folder / "network.py").write_text("raise RuntimeError('no GPU in this office')")
+    with pytest.raises(ModelFileError, match="no GPU in this office"):
+        load_model(folder, trust=lambda _request: True)
+
+
+def test_probabilities_are_as_the_file_says(folder) -> None:
+    logits = np.array([0.0, 1.0, -1.0, 2.0])
+    sigmoid = load_model(folder).probabilities(logits)
+    softmax = load_model(change(folder, activation="softmax")).probabilities(logits)
+    assert sigmoid == pytest.approx([0.5, 0.731059, 0.268941, 0.880797], abs=1e-6)
+    assert softmax.sum() == pytest.approx(1.0)
+    assert explain(random_ct((9, 128, 128)), load_model(folder)).probabilities.max() < 1

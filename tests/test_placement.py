@@ -1,0 +1,134 @@
+"""Where a cell lies: the arithmetic of receptive fields, checked by known and measured places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from networks import ConvThenLinear, classifier_of, plain_input, random_ct
+from torch import nn
+
+from napari_hirescam.attention import explain
+from napari_hirescam.attention.placement import (
+    PlacementUnknownError,
+    cells_by_receptive_field,
+    cells_by_stretch,
+    receptive_field,
+)
+from napari_hirescam.models.axialnet import AxialNet
+from napari_hirescam.models.dry_run import dry_run
+
+
+def test_axialnets_cells_lie_32_pixels_apart_from_128_on() -> None:
+    """Four unpadded convolutions cut the border: cell i is centred on pixel 32 (i + 4)."""
+    run = dry_run(AxialNet(3).eval(), (1, 4, 3, 420, 420), "conv2d.7")
+    slices, rows, columns = receptive_field(run)
+    assert run.activation_shape == (4, 16, 6, 6)
+    assert (slices.stride, slices.centre, slices.size) == (1, 0, 1)
+    for axis in (rows, columns):
+        assert [axis.centre + axis.stride * i for i in range(6)] == [
+            128, 160, 192, 224, 256, 288,
+        ]  # fmt: skip
+        assert axis.size > 420
+
+
+def test_the_stretched_map_tiles_the_input_as_in_the_paper() -> None:
+    affine = cells_by_stretch((135, 6, 6), (135, 420, 420))
+    assert [affine[1, 1] * i + affine[1, 3] for i in (0, 5)] == [34.5, 384.5]
+    assert affine[0].tolist() == [1, 0, 0, 0]
+
+
+def test_padded_residual_networks_centre_cell_k_on_stride_times_k() -> None:
+    from monai.networks.nets import resnet18
+
+    network = resnet18(spatial_dims=3, n_input_channels=1, num_classes=2, conv1_t_stride=2).eval()
+    run = dry_run(network, (1, 1, 64, 96, 128), "layer4")
+    assert [(r.stride, r.centre) for r in receptive_field(run)] == [(32, 0)] * 3
+
+
+def test_even_pools_shift_the_centre_by_half_a_voxel() -> None:
+    run = dry_run(ConvThenLinear((8, 8, 8)).eval(), (1, 1, 8, 8, 8), "pool")
+    assert [(r.stride, r.centre, r.size) for r in receptive_field(run)] == [(2, 0.5, 6)] * 3
+
+
+@pytest.mark.parametrize("layer", ["1", "3", "5", "7"])
+def test_the_arithmetic_is_what_gradients_measure(layer) -> None:
+    """The voxels with a gradient for a cell are exactly the receptive field."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv3d(1, 2, (3, 5, 1), stride=(2, 1, 1), padding=(1, 0, 0)),
+        nn.Sigmoid(),  # a ReLU that is off would hide voxels from the measurement
+        nn.Conv3d(2, 2, 3, dilation=(1, 2, 1), padding=(0, 2, 1)),
+        nn.Sigmoid(),
+        nn.AvgPool3d(2, stride=(1, 2, 2)),
+        nn.Identity(),
+        nn.Conv3d(2, 2, (1, 3, 2), stride=(1, 1, 2)),
+        nn.Sigmoid(),
+        nn.Flatten(),
+        nn.LazyLinear(2),
+    ).eval()
+    shape = (14, 36, 30)
+    network(torch.zeros(1, 1, *shape))
+    reaches = receptive_field(dry_run(network, (1, 1, *shape), layer))
+    image = torch.randn(1, 1, *shape, requires_grad=True)
+    activation = network[: int(layer) + 1](image)
+    cell = tuple(n // 2 for n in activation.shape[2:])
+    total = sum(
+        torch.autograd.grad(activation[(0, f, *cell)], image, retain_graph=True)[0].abs()
+        for f in range(2)
+    )
+    for axis, reach in enumerate(reaches):
+        other = tuple(a for a in range(5) if a != axis + 2)
+        seen = np.flatnonzero(total.sum(other).numpy())
+        low = reach.stride * cell[axis] + reach.low
+        assert (seen[0], seen[-1]) == (low, low + reach.size - 1)
+
+
+def test_a_network_that_reads_one_block_is_shown_at_that_block() -> None:
+    """An untrained head that weighs one cell only: the map's peak is that cell's place in mm."""
+    network = nn.Sequential(
+        nn.Conv3d(1, 1, 3, stride=4, padding=1, bias=False), nn.Flatten(), nn.LazyLinear(1)
+    )
+    network(torch.zeros(1, 1, 32, 40, 48))
+    nn.init.ones_(network[0].weight)
+    nn.init.zeros_(network[2].weight)
+    cell = (2, 3, 7)
+    with torch.no_grad():
+        network[2].weight[0, np.ravel_multi_index(cell, (8, 10, 12))] = -1.0
+    ct = random_ct((32, 40, 48), (2.5, 0.7, 0.9))
+    ct.voxels[8, 12, 28] = -3000
+    classifier = classifier_of(network, "0", plain_input((32, 40, 48)), 1)
+    result = explain(ct, classifier)
+    attention = result.map("label 0")
+    peak = np.unravel_index(np.abs(attention.values).argmax(), attention.values.shape)
+    assert peak == cell
+    assert attention.grid.to_world(peak) == pytest.approx((8 * 2.5, 12 * 0.7, 28 * 0.9))
+    assert result.receptive_field_mm == pytest.approx((7.5, 2.1, 2.7))
+    stretched = result.map("label 0", placement="stretch")
+    # The stretch would draw it 1.5 voxels off at stride 4, (stride - 1) / 2.
+    assert stretched.grid.to_world(peak) == pytest.approx((9.5 * 2.5, 13.5 * 0.7, 29.5 * 0.9))
+
+
+def test_unknown_operations_are_said_and_the_map_is_stretched() -> None:
+    class Folding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cells = nn.Conv3d(1, 2, 1)
+            self.fc = nn.Linear(128, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.cells(torch.roll(x, 1, 2)).flatten(1))
+
+    with pytest.raises(PlacementUnknownError, match="Roll"):
+        receptive_field(dry_run(Folding().eval(), (1, 1, 4, 4, 4), "cells"))
+    classifier = classifier_of(Folding(), "cells", plain_input((4, 4, 4)), 1)
+    result = explain(random_ct((4, 4, 4)), classifier)
+    assert result.default_placement == "stretch"
+    assert "Roll" in result.placement_note
+
+
+def test_cells_by_receptive_field_uses_stride_and_centre() -> None:
+    run = dry_run(ConvThenLinear((8, 8, 8)).eval(), (1, 1, 8, 8, 8), "pool")
+    affine = cells_by_receptive_field(receptive_field(run))
+    assert affine.diagonal().tolist() == [2, 2, 2, 1]
+    assert affine[:3, 3].tolist() == [0.5, 0.5, 0.5]
