@@ -7,12 +7,14 @@ changes signs and order of coordinates, and is exact in both directions.
 from __future__ import annotations
 
 from itertools import permutations
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.quantity import AIR_HU
 from napari_hirescam.io.reading import check_memory
 from napari_hirescam.volume import FloatArray, Grid, Quantity, resample, scaling, translation
@@ -31,6 +33,7 @@ _LETTERS = (("I", "S"), ("P", "A"), ("L", "R"))
 # A grid this close to straight is called straight: the farthest corner is misplaced by less
 # than this fraction of a voxel, while resampling would blur every voxel.
 _STRAIGHT_VOXELS = 0.05
+_LONGEST_AXIS = 32767  # what a NIfTI file can count; no scanner comes near
 
 
 def _index_axes(affine: FloatArray) -> tuple[int, int, int]:
@@ -95,9 +98,9 @@ def to_volume_axes(
     if straight is not None:
         return voxels, straight, ()
 
-    target = _covering_grid(Grid(voxels.shape, turned))
+    target = _covering_grid(Grid(voxels.shape, turned), subject)
     # Interpolation works in float32 and holds the source, the result and a mask at once.
-    check_memory(subject, 4 * voxels.size + 9 * int(np.prod(target.shape)))
+    check_memory(subject, 4 * voxels.size + 9 * prod(target.shape))
     cosines = np.abs(np.diag(turned)[:3]) / np.linalg.norm(turned[:3, :3], axis=0)
     angle = float(np.degrees(np.arccos(np.clip(cosines.min(), 0.0, 1.0))))
     is_mask = quantity is Quantity.LABELS
@@ -130,13 +133,19 @@ def _straightened(grid: Grid) -> FloatArray | None:
     return straight.affine if np.abs(drift).max() < _STRAIGHT_VOXELS else None
 
 
-def _covering_grid(grid: Grid) -> Grid:
+def _covering_grid(grid: Grid, subject: Path) -> Grid:
     """The straight grid with the same spacings that reaches every voxel centre of a grid."""
     corners = grid.corners_mm()
     low, high = corners.min(axis=0), corners.max(axis=0)
     spacing = np.array(grid.spacing_mm)
     # A hair less than the extent, so that rounding does not add a slice.
-    lengths = np.ceil((high - low) / spacing - 1e-3).astype(int) + 1
+    lengths = np.ceil((high - low) / spacing - 1e-3) + 1
+    if not lengths.max() <= _LONGEST_AXIS:
+        raise VolumeError(
+            subject,
+            "its axes are so far from perpendicular that no straight grid can hold it",
+            "Its header is probably damaged: convert it again from the original images",
+        )
     origin = (low + high - (lengths - 1) * spacing) / 2
     n0, n1, n2 = (int(n) for n in lengths)
     return Grid((n0, n1, n2), translation(origin) @ scaling(spacing))

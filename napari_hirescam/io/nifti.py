@@ -90,12 +90,9 @@ def _place(path: Path, header: Any) -> tuple[FloatArray, tuple[str, ...]]:
     sform = header.get_sform() if header["sform_code"] > 0 else None
     qform = None
     if header["qform_code"] > 0:
-        header = header.copy()
-        if header["pixdim"][0] == 0:
-            header["pixdim"][0] = 1  # the standard's meaning of a handedness left at zero
         try:
-            qform = header.get_qform()
-        except HeaderDataError as exc:
+            qform = _qform(header)
+        except (HeaderDataError, ValueError) as exc:
             if sform is None:
                 raise VolumeError(
                     path,
@@ -124,11 +121,21 @@ def _place(path: Path, header: Any) -> tuple[FloatArray, tuple[str, ...]]:
         notes.append(f"The file's lengths are in {unit}; they were converted to mm.")
     if sform is not None and qform is not None:
         gap = _largest_gap_mm(header.get_data_shape()[:3], affine, RAS_TO_IPL @ to_mm @ qform)
-        if not gap <= _FORMS_AGREE_MM:
+        if gap > _FORMS_AGREE_MM:
             notes.append(
                 f"The file's sform and qform disagree by up to {gap:.1f} mm; the sform was used."
             )
     return affine, tuple(notes)
+
+
+def _qform(header: Any) -> FloatArray:
+    header = header.copy()
+    if header["pixdim"][0] == 0:
+        header["pixdim"][0] = 1  # the standard's meaning of a handedness left at zero
+    qform: FloatArray = header.get_qform()
+    if not np.isfinite(qform).all():
+        raise ValueError("its qform is not finite")
+    return qform
 
 
 def _largest_gap_mm(shape: tuple[int, ...], first: FloatArray, second: FloatArray) -> float:

@@ -145,11 +145,9 @@ def _allocate(
     path: Path, header: Any, shape: tuple[int, int, int], *, compressed: bool
 ) -> npt.NDArray[Any]:
     """Make room for the voxels, once it is certain that the claim can be true."""
-    from nibabel.spatialimages import HeaderDataError
-
     try:
         dtype = np.dtype(header.get_data_dtype())
-    except HeaderDataError as exc:
+    except KeyError as exc:
         raise VolumeError(
             path, f"its number type ({int(header['datatype'])}) is unknown", _COPY_AGAIN
         ) from exc
