@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import nn
 
-from napari_hirescam.attention import Guarantee
-from napari_hirescam.attention.capture import run_and_capture
-from napari_hirescam.attention.engine import _maps_of_labels
-from napari_hirescam.attention.faithfulness import examine_head
 from napari_hirescam.models import Classifier, ModelSpec
-from napari_hirescam.models.borrow import borrowed
 from napari_hirescam.models.spec import InputSpec
 from napari_hirescam.volume import Volume
 
@@ -70,42 +62,6 @@ class SumOfVoxels(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.see(x).flatten(1).sum(1, keepdim=True)
-
-
-@dataclass
-class Result:
-    """Maps [K, ...] per method, with what the engine says of the head."""
-
-    maps: dict[str, np.ndarray]
-    logits: np.ndarray
-    bias: np.ndarray
-    uniform: bool
-    guarantee: Guarantee
-
-
-def run_engine(
-    network: nn.Module,
-    given: torch.Tensor,
-    layer: str,
-    methods: Sequence[str] = ("hirescam", "gradcam"),
-    slices_per_chunk: int = 8,
-) -> Result:
-    """Explain every label of a bare network on a bare tensor."""
-    with borrowed(network):
-        captured = run_and_capture(
-            network,
-            given,
-            layer,
-            slices_per_chunk=slices_per_chunk,
-            progress=lambda _done, _total: None,
-            should_stop=lambda: False,
-        )
-        guarantee = examine_head(captured.logits.grad_fn, captured.head_node, layer)
-        maps, bias, uniform = _maps_of_labels(
-            captured, methods, captured.logits.shape[1], lambda _d, _t: None, lambda: False
-        )
-    logits = captured.logits.detach().double().numpy()[0]
-    return Result(maps, logits, bias, uniform, guarantee)
 
 
 def classifier_of(

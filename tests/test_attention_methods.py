@@ -9,11 +9,18 @@ from captum.attr import LayerGradCam, LayerGradientXActivation
 from captum.testing.helpers.basic_models import BasicModel_ConvNet_One_Conv
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import ConvThenLinear, GlobalPoolThenLinear, Result, run_engine
+from networks import ConvThenLinear, GlobalPoolThenLinear, SumOfVoxels
 from torch import nn
 
+from napari_hirescam.attention import (
+    METHODS,
+    RawAttention,
+    attention_maps,
+    attention_method,
+)
 
-def relative_residual(result: Result) -> float:
+
+def relative_residual(result: RawAttention) -> float:
     """Compute |sum(HiResCAM) + bias - logit| of the worst label, relative to the numbers in it."""
     total = result.maps["hirescam"].reshape(len(result.logits), -1).sum(1, dtype=np.float64)
     scale = np.maximum(np.abs(result.logits), np.abs(result.bias)).clip(1e-3)
@@ -34,7 +41,7 @@ def test_captums_published_hand_computed_case() -> None:
     """Captum's own test network and numbers (Grad-CAM at conv1 for an image of 0..15)."""
     network = BasicModel_ConvNet_One_Conv()
     image = torch.arange(16.0).view(1, 1, 4, 4)
-    result = run_engine(network, image, "conv1")
+    result = attention_maps(network, image, "conv1")
     assert result.maps["gradcam"][0, 0].tolist() == [[11.25, 13.5], [20.25, 22.5]]
     # By hand: conv1 gives [-5, 4, 31, 40] and [-30, -21, 6, 15]; the gradients behind the ReLU
     # are [0, 1, 1, 1] and [0, 0, -1, -1].
@@ -47,7 +54,7 @@ def test_raw_maps_equal_captums_on_a_3d_network(layer) -> None:
     # Captum's hooks do not copy, so its network must not overwrite in place.
     network = ConvThenLinear(inplace=False).eval()
     image = torch.randn(1, 1, 6, 8, 10)
-    result = run_engine(network, image, layer)
+    result = attention_maps(network, image, layer)
     for k in range(3):
         for method, expected in captum_maps(network, getattr(network, layer), image, k).items():
             largest = np.abs(expected).max()
@@ -62,8 +69,8 @@ def test_in_place_operations_after_the_layer_change_nothing(layer) -> None:
     overwriting = ConvThenLinear(inplace=True).eval()
     overwriting.load_state_dict(plain.state_dict())
     image = torch.randn(1, 1, 6, 8, 10)
-    expected = run_engine(plain, image, layer).maps
-    found = run_engine(overwriting, image, layer).maps
+    expected = attention_maps(plain, image, layer).maps
+    found = attention_maps(overwriting, image, layer).maps
     for method, maps in expected.items():
         assert np.array_equal(found[method], maps)
 
@@ -85,7 +92,7 @@ def test_a_residual_addition_in_place_changes_nothing() -> None:
     torch.manual_seed(4)
     network = Residual().eval()
     image = torch.randn(1, 1, 4, 4, 4)
-    result = run_engine(network, image, "conv2")
+    result = attention_maps(network, image, "conv2")
     expected = captum_maps(network, network.conv2, image, 0)["gradcam"]
     with torch.no_grad():
         first = torch.relu(network.conv1(image))
@@ -111,14 +118,14 @@ def test_hirescam_plus_bias_is_the_logit_for_one_linear_layer(
     network = ConvThenLinear(shape, n_labels, channels)
     network.norm.running_mean.normal_()
     network.norm.running_var.uniform_(0.5, 2)
-    result = run_engine(network, torch.randn(1, 1, *shape), "pool")
+    result = attention_maps(network, torch.randn(1, 1, *shape), "pool")
     assert result.guarantee.holds
     assert relative_residual(result) < 1e-4
 
 
 def test_the_bias_is_that_of_the_linear_layer() -> None:
     network = ConvThenLinear()
-    result = run_engine(network, torch.randn(1, 1, 6, 8, 10), "pool")
+    result = attention_maps(network, torch.randn(1, 1, 6, 8, 10), "pool")
     assert np.allclose(result.bias, network.fc.bias.detach().numpy())
 
 
@@ -134,44 +141,42 @@ def test_two_linear_layers_without_anything_between_are_still_exact() -> None:
             return self.second(super().forward(x))
 
     torch.manual_seed(5)
-    result = run_engine(TwoLinear(), torch.randn(1, 1, 6, 8, 10), "pool")
+    result = attention_maps(TwoLinear(), torch.randn(1, 1, 6, 8, 10), "pool")
     assert result.guarantee.holds
     assert relative_residual(result) < 1e-5
 
 
 def test_gradcam_equals_hirescam_behind_global_average_pooling() -> None:
     torch.manual_seed(6)
-    result = run_engine(GlobalPoolThenLinear(), torch.randn(1, 1, 5, 6, 7), "act")
+    result = attention_maps(GlobalPoolThenLinear(), torch.randn(1, 1, 5, 6, 7), "act")
     assert np.allclose(result.maps["hirescam"], result.maps["gradcam"], atol=1e-7)
-    assert result.uniform
+    assert result.guarantee.same_picture
     assert relative_residual(result) < 1e-5
 
 
 def test_the_two_methods_differ_for_a_flattened_linear_layer() -> None:
     torch.manual_seed(7)
-    result = run_engine(ConvThenLinear(), torch.randn(1, 1, 6, 8, 10), "pool")
-    assert not result.uniform
+    result = attention_maps(ConvThenLinear(), torch.randn(1, 1, 6, 8, 10), "pool")
+    assert not result.guarantee.same_picture
     hirescam, gradcam = (result.maps[m].ravel() for m in ("hirescam", "gradcam"))
     assert np.corrcoef(hirescam, gradcam)[0, 1] < 0.9
 
 
 def test_the_map_of_a_network_that_adds_up_voxels_is_the_image() -> None:
-    from networks import SumOfVoxels
-
     image = torch.randn(1, 1, 3, 4, 5)
-    result = run_engine(SumOfVoxels(), image, "see")
+    result = attention_maps(SumOfVoxels(), image, "see")
     assert np.array_equal(result.maps["hirescam"][0], image[0, 0].numpy())
 
 
 def test_a_method_of_ones_own_is_one_decorated_function() -> None:
-    from napari_hirescam.attention import METHODS, attention_method
-
     @attention_method("absolute", title="Absolute", formula="sum |A|", source="a test")
     def absolute(activation: torch.Tensor, _gradient: torch.Tensor) -> torch.Tensor:
         return activation.abs().sum(0)
 
     try:
-        result = run_engine(ConvThenLinear(), torch.randn(1, 1, 6, 8, 10), "conv1", ["absolute"])
+        result = attention_maps(
+            ConvThenLinear(), torch.randn(1, 1, 6, 8, 10), "conv1", methods=["absolute"]
+        )
     finally:
         del METHODS["absolute"]
     assert (result.maps["absolute"] >= 0).all()

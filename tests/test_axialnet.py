@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from networks import run_engine
 
+from napari_hirescam.attention import attention_maps
 from napari_hirescam.models.axialnet import AxialNet
 
 
@@ -58,8 +58,8 @@ def test_a_batch_of_cts_is_refused() -> None:
 def test_chunks_of_slices_change_nothing() -> None:
     network = small_axialnet()
     ct = torch.randn(1, 7, 3, 128, 128)
-    whole = run_engine(network, ct, "conv2d.3", slices_per_chunk=7)
-    parts = run_engine(network, ct, "conv2d.3", slices_per_chunk=2)
+    whole = attention_maps(network, ct, "conv2d.3", slices_per_chunk=7)
+    parts = attention_maps(network, ct, "conv2d.3", slices_per_chunk=2)
     for method, maps in whole.maps.items():
         assert np.allclose(maps, parts.maps[method], atol=1e-6)
     assert np.allclose(whole.logits, parts.logits, atol=1e-6)
@@ -69,7 +69,7 @@ def test_closed_form_equals_autograd() -> None:
     """HiResCAM = w * A / S summed over features; Grad-CAM the same with w averaged."""
     network = small_axialnet()
     ct = torch.randn(1, 5, 3, 128, 128)
-    result = run_engine(network, ct, "conv2d.3")
+    result = attention_maps(network, ct, "conv2d.3")
     with torch.no_grad():
         activation = network.trunk(ct[0])
         weight = network.fc.weight
@@ -82,7 +82,7 @@ def test_closed_form_equals_autograd() -> None:
 def test_80_labels_at_the_papers_image_size_add_up_to_their_logits() -> None:
     torch.manual_seed(1)
     network = AxialNet(80).eval()
-    result = run_engine(network, torch.randn(1, 2, 3, 420, 420) * 0.3, "conv2d.7")
+    result = attention_maps(network, torch.randn(1, 2, 3, 420, 420) * 0.3, "conv2d.7")
     total = result.maps["hirescam"].sum(axis=(1, 2, 3), dtype=np.float64) + result.bias
     scale = np.maximum(np.abs(result.logits), np.abs(result.bias))
     assert result.maps["hirescam"].shape == (80, 2, 6, 6)

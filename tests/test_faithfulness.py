@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from networks import ConvThenLinear, run_engine
+from networks import ConvThenLinear
 from torch import nn
+
+from napari_hirescam.attention import attention_maps
+from napari_hirescam.attention.faithfulness import examine_head
+from napari_hirescam.models.dry_run import dry_run
 
 
 class Head(nn.Module):
@@ -62,19 +66,19 @@ OTHER_HEADS = {
 
 @pytest.mark.parametrize("name", LINEAR_HEADS)
 def test_linear_heads_are_exact(name) -> None:
-    result = run_engine(Head(LINEAR_HEADS[name]), torch.randn(1, 1, 4, 4, 4), "cells")
+    result = attention_maps(Head(LINEAR_HEADS[name]), torch.randn(1, 1, 4, 4, 4), "cells")
     assert result.guarantee.holds, result.guarantee.reason
 
 
 @pytest.mark.parametrize("name", OTHER_HEADS)
 def test_other_heads_are_named_and_not_exact(name) -> None:
-    result = run_engine(Head(OTHER_HEADS[name]), torch.randn(1, 1, 4, 4, 4), "cells")
+    result = attention_maps(Head(OTHER_HEADS[name]), torch.randn(1, 1, 4, 4, 4), "cells")
     assert not result.guarantee.holds
     assert name in result.guarantee.reason
 
 
 def test_a_layer_ahead_of_the_last_relu_is_not_exact() -> None:
-    result = run_engine(ConvThenLinear(), torch.randn(1, 1, 6, 8, 10), "conv1")
+    result = attention_maps(ConvThenLinear(), torch.randn(1, 1, 6, 8, 10), "conv1")
     assert not result.guarantee.holds
     assert "ReLU" in result.guarantee.reason
 
@@ -89,9 +93,6 @@ def test_scores_that_do_not_depend_on_the_layer_are_not_called_exact() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             self.cells(x)
             return self.other(x).flatten(1)
-
-    from napari_hirescam.attention.faithfulness import examine_head
-    from napari_hirescam.models.dry_run import dry_run
 
     run = dry_run(Ignoring().eval(), (1, 1, 4, 4, 4), "cells")
     guarantee = examine_head(run.logits_node, run.head_node, "cells")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hirescam import __version__
-from napari_hirescam.attention.capture import Captured, Progress, ShouldStop, run_and_capture
+from napari_hirescam.attention.capture import Progress, ShouldStop
 from napari_hirescam.attention.faithfulness import examine_head
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.placement import (
@@ -20,6 +20,7 @@ from napari_hirescam.attention.placement import (
     cells_by_stretch,
     receptive_field,
 )
+from napari_hirescam.attention.raw import attention_maps
 from napari_hirescam.attention.result import (
     Explanation,
     Float32Array,
@@ -27,17 +28,11 @@ from napari_hirescam.attention.result import (
     PlacementName,
 )
 from napari_hirescam.errors import AttributionError, Cancelled, HirescamError
-from napari_hirescam.models.borrow import borrowed
 from napari_hirescam.volume import FloatArray, Grid, Volume
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from napari_hirescam.models.classifier import Classifier
     from napari_hirescam.models.preprocess import ModelInput
-
-#: Gradients that differ by less than this share of their maximum over the grid are uniform.
-_UNIFORM = 1e-5
 
 
 @dataclass(frozen=True)
@@ -190,53 +185,37 @@ def _explain_input(
     should_stop: ShouldStop,
 ) -> Explanation:
     spec = classifier.spec
-    n_labels = len(spec.labels)
-    steps = 0
-
-    def tell_forward(done: int, total: int) -> None:
-        nonlocal steps
-        steps = total
-        progress(done, total + n_labels)
-
-    with borrowed(classifier.network), _network_faults_named(classifier, volume):
-        captured = run_and_capture(
+    with _network_faults_named(classifier, volume):
+        raw = attention_maps(
             classifier.network,
             model_input.tensor.to(classifier.device),
             spec.target_layer,
+            methods=methods,
             slices_per_chunk=spec.slices_per_chunk,
-            progress=tell_forward,
+            progress=progress,
             should_stop=should_stop,
         )
-        scores = _check_logits(captured.logits, classifier, volume)
-        guarantee = examine_head(captured.logits.grad_fn, captured.head_node, spec.target_layer)
-        stacks, bias, uniform = _maps_of_labels(
-            captured,
-            methods,
-            n_labels,
-            lambda done, total: progress(steps + done, steps + total),
-            should_stop,
-        )
-    cells = next(iter(stacks.values())).shape[1:]
+    _check_logits(raw.logits, classifier, volume)
+    cells = next(iter(raw.maps.values())).shape[1:]
     affines, note, field_mm = _place(classifier, model_input, (cells[0], cells[1], cells[2]))
-    turned = {key: _to_patient_axes(stack, affines["stretch"]) for key, stack in stacks.items()}
+    turned = {key: _to_patient_axes(stack, affines["stretch"]) for key, stack in raw.maps.items()}
     return Explanation(
         labels=spec.labels,
-        logits=scores,
-        probabilities=classifier.probabilities(scores),
-        bias=bias if guarantee.holds else np.full(n_labels, np.nan),
+        logits=raw.logits,
+        probabilities=classifier.probabilities(raw.logits),
+        bias=raw.bias if raw.guarantee.holds else np.full(len(spec.labels), np.nan),
         maps=turned,
         affines={name: _patient_affine(a, cells) for name, a in affines.items()},
         placement_note=note,
         receptive_field_mm=field_mm,
-        guarantee=Guarantee(guarantee.state, guarantee.reason, same_picture=uniform),
+        guarantee=raw.guarantee,
         target_layer=spec.target_layer,
         input_grid=model_input.voxel_grid,
         provenance=_provenance(volume, classifier, model_input),
     )
 
 
-def _check_logits(logits: Tensor, classifier: Classifier, volume: Volume) -> FloatArray:
-    scores: FloatArray = logits.detach().double().cpu().numpy().reshape(-1)
+def _check_logits(scores: FloatArray, classifier: Classifier, volume: Volume) -> None:
     if len(scores) != len(classifier.labels):
         raise AttributionError(
             classifier.spec.name,
@@ -249,63 +228,6 @@ def _check_logits(logits: Tensor, classifier: Classifier, volume: Volume) -> Flo
             f"its scores for {volume.name} are not numbers (NaN or infinite)",
             "Check the weights, and that the CT is in HU",
         )
-    return scores
-
-
-def _maps_of_labels(
-    captured: Captured,
-    methods: Sequence[str],
-    n_labels: int,
-    progress: Progress,
-    should_stop: ShouldStop,
-) -> tuple[dict[str, Float32Array], FloatArray, bool]:
-    """Take each label's gradient once and let every method use it.
-
-    Returns
-    -------
-    Method -> [K, d, h, w]; the bias [K]; whether all gradients are uniform over the grid.
-    """
-    import torch
-
-    leaf = captured.activation
-    # Slices on the batch axis become the first spatial axis: [F, d, h, w] for every network.
-    features = _features_first(leaf.detach())
-    wanted = [leaf, *captured.bias.outputs]
-    stacks: dict[str, list[Float32Array]] = {key: [] for key in methods}
-    bias = np.zeros(n_labels)
-    uniform = True
-    for k in range(n_labels):
-        if should_stop():
-            raise Cancelled("the computation was cancelled")
-        gradients = torch.autograd.grad(
-            captured.logits[0, k], wanted, retain_graph=k + 1 < n_labels, allow_unused=True
-        )
-        gradient = gradients[0] if gradients[0] is not None else torch.zeros_like(leaf)
-        bias[k] = captured.bias.share(gradients[1:])
-        gradient = _features_first(gradient)
-        uniform = uniform and _is_uniform(gradient)
-        for key in methods:
-            values = METHODS[key].compute(features, gradient)
-            stacks[key].append(values.float().cpu().numpy())
-        progress(k + 1, n_labels)
-    return {key: np.stack(maps) for key, maps in stacks.items()}, bias, uniform
-
-
-def _features_first(activation: Tensor) -> Tensor:
-    if activation.ndim == 4:
-        return activation.movedim(0, 1)
-    if activation.ndim == 5 and activation.shape[0] == 1:
-        return activation[0]
-    raise ValueError(
-        f"the target layer's output has shape {list(activation.shape)}; expected [S, F, h, w] or "
-        "[1, F, d, h, w]"
-    )
-
-
-def _is_uniform(gradient: Tensor) -> bool:
-    flat = gradient.flatten(1)
-    spread = flat.amax(dim=1) - flat.amin(dim=1)
-    return bool(spread.max() <= _UNIFORM * flat.abs().max())
 
 
 def _place(
