@@ -76,7 +76,7 @@ def _paint_in_lung(
 def _nodule(thorax: Thorax, rng: np.random.Generator) -> BoolArray:
     mask = np.zeros(thorax.canvas.shape, dtype=bool)
     for _ in range(rng.integers(1, 4)):
-        radius = rng.uniform(3.0, 7.0)
+        radius = rng.uniform(3.2, 7.0)
         side, centre = _place_in_lung(thorax, rng, radius + 2)
         box, depth = _lobulated(thorax.canvas, centre, radius, 0.10, rng)
         cover = thorax.canvas.coverage(depth)
