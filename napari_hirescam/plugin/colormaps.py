@@ -7,7 +7,7 @@ import numpy.typing as npt
 from napari.utils.colormaps import Colormap
 
 #: Opacity at the map's maximum, before the layer's own opacity.
-STRONGEST = 0.92
+STRONGEST = 0.88
 # Share of the range above the threshold over which opacity rises to its strongest.
 _RAMP = 0.45
 

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
-    QToolButton,
+    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -65,10 +65,9 @@ class CtPanel(QGroupBox):
         self._combo.changed.connect(self._on_chosen)
         self._combo.native.setMinimumWidth(140)
 
-        self._open = QToolButton()
+        self._open = QPushButton()
         self._open.setText("Open CT…")
         self._open.setToolTip("Open a NIfTI file or a DICOM series, placed in patient mm.")
-        self._open.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self._open)
         menu.addAction("File…", self._ask_file)
         menu.addAction("DICOM folder…", self._ask_folder)

@@ -90,8 +90,8 @@ class LabelTable(QWidget):
         header.setSectionResizeMode(LABEL, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(PROBABILITY, QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(LOGIT, QHeaderView.ResizeMode.Fixed)
-        header.resizeSection(PROBABILITY, 92)
-        header.resizeSection(LOGIT, 62)
+        header.resizeSection(PROBABILITY, 100)
+        header.resizeSection(LOGIT, 58)
         self._view.selectionModel().currentChanged.connect(self._on_current_changed)
         model.modelReset.connect(self._on_reset)
 
@@ -148,3 +148,7 @@ class _Rows(QTableView):
         self.setMinimumHeight(112)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setIconSize(QSize(12, 12))
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Ask for five rows; the layout gives more where there is room."""
+        return QSize(320, 5 * 24 + 28)

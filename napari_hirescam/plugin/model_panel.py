@@ -12,8 +12,8 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
+    QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -36,6 +36,7 @@ class ModelPanel(QGroupBox):
     """'Open model', the model's facts and whether its maps are proven to sum to the score."""
 
     loaded = Signal()
+    failed = Signal(object)
     busy_changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -46,10 +47,9 @@ class ModelPanel(QGroupBox):
 
         self._name = QLabel("–")  # noqa: RUF001
         self._name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self._open = QToolButton()
+        self._open = QPushButton()
         self._open.setText("Open model…")
         self._open.setToolTip("Open a folder that holds a model.yaml beside its weights.")
-        self._open.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self._open)
         menu.addAction("Model folder…", self._ask_folder)
         menu.addAction("model.yaml…", self._ask_file)
@@ -135,6 +135,7 @@ class ModelPanel(QGroupBox):
 
     def _on_failed(self, error: HirescamError) -> None:
         tell_error(error)
+        self.failed.emit(error)
 
     def _on_ended(self) -> None:
         self._job = None

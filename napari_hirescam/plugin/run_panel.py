@@ -24,6 +24,7 @@ class RunPanel(QWidget):
     run_requested = Signal()
     #: Carries (Volume, Explanation); only for runs that came to their end.
     explained = Signal(object, object)
+    failed = Signal(object)
     busy_changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -137,6 +138,7 @@ class RunPanel(QWidget):
 
     def _on_failed(self, error: HirescamError) -> None:
         tell_error(error)
+        self.failed.emit(error)
 
     def _on_ended(self) -> None:
         self._job = None

@@ -43,6 +43,7 @@ class SideBySide(QObject):
         self._ct: Image | None = None
         self._copy: Image | None = None
         self._before: dict[str, Any] = {}
+        self._camera: dict[str, Any] = {}
         self._events = ViewerEvents()
         self.destroyed.connect(self._events.disconnect)
         # The list must not be reordered while napari is still telling others of a change.
@@ -69,6 +70,8 @@ class SideBySide(QObject):
             "spacing": grid.spacing,
             "enabled": grid.enabled,
         }
+        camera = self._viewer.scene.camera
+        self._camera = {"center": camera.center, "zoom": camera.zoom}
         self._ct = ct
         self._copy = self._viewer.add_layer(_second(ct))
         link_layers([ct, self._copy], _LINKED)
@@ -76,6 +79,7 @@ class SideBySide(QObject):
         self._events.connect(self._viewer.layers.events.removed, self._on_removed)
         self.arrange()
         grid.shape, grid.spacing, grid.enabled = (1, 2), 0.01, True
+        self._viewer.fit_to_view(margin=0)
         self._viewer.layers.selection.active = ct
 
     def leave(self) -> None:
@@ -92,6 +96,8 @@ class SideBySide(QObject):
         grid = self._viewer.canvas.grid
         for name, value in self._before.items():
             setattr(grid, name, value)
+        for name, value in self._camera.items():
+            setattr(self._viewer.scene.camera, name, value)
         for layer in self._viewer.layers:
             if layer.metadata.get(METADATA_KEY, {}).get("kind") == "map":
                 layer.name_overlay.visible = False

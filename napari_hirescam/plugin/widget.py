@@ -254,6 +254,8 @@ class HiResCAMWidget(QWidget):
         if added:
             self.table.select(added[-1])
             self.go_to_peak(added[-1])
+        elif ticked and self.table.current_label() not in ticked:
+            self.table.select(ticked[-1])
         self._update_proof()
 
     def _show_grid(self) -> None:
