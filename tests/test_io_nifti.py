@@ -219,7 +219,7 @@ def test_missing_empty_and_foreign_files_are_refused(tmp_path):
     (tmp_path / "text.nii.gz").write_bytes(gzip.compress(b"nor this" * 100))
     refuses(tmp_path / "text.nii.gz", "does not begin like")
     (tmp_path / "folder").mkdir()
-    refuses(tmp_path / "folder", "no DICOM file")
+    refuses(tmp_path / "folder", "no DICOM file was found")
 
 
 @pytest.mark.parametrize("name", ["ct.nii", "ct.nii.gz"])

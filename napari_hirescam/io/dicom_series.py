@@ -18,7 +18,7 @@ SMALLEST_STACK = 3
 """Fewer slices are no volume: two do not even show whether one is missing between them."""
 
 _MANY_SERIES = 8
-_LOOK_AT_FILES = 200
+_LOOK_AT_FILES = 2000
 _SAME_WITHIN = 1e-3  # direction cosines, and mm between pixels
 
 
@@ -199,15 +199,15 @@ def _by(size: tuple[int, int] | None) -> str:
 
 def _not_a_stack(path: Path, series: Series) -> VolumeError:
     first = series.first
+    if first.modality != "CT":
+        held = first.modality or "no modality"
+        return VolumeError(path, f"it holds {held} and no CT images", "Choose a CT series")
     if first.frames > 1:
         return VolumeError(
             first.path,
             "it is an enhanced multi-frame file, which is not supported yet",
             "Convert it to NIfTI, or export it as single slices",
         )
-    if first.modality != "CT":
-        held = first.modality or "no modality"
-        return VolumeError(path, f"it holds {held} and no CT images", "Choose a CT series")
     if first.is_localizer:
         return VolumeError(
             path, "it holds only localizer (scout) images", "Choose the series of CT slices"

@@ -107,7 +107,7 @@ def read_volume(
         return found.read(path, Reading(series, progress, should_stop))
     except OSError as exc:
         raise VolumeError(
-            path,
+            exc.filename or path,
             f"it cannot be read ({exc.strerror or exc})",
             "Check the disk and that you may read the file",
         ) from exc
@@ -121,7 +121,7 @@ def _unknown(path: Path) -> VolumeError:
     names = " or ".join(entry.name for entry in FORMATS)
     if path.is_dir():
         return VolumeError(
-            path, "the folder holds no DICOM file", "Choose the folder of a CT series"
+            path, "no DICOM file was found in the folder", "Choose the folder of a CT series"
         )
     if path.stat().st_size == 0:
         return VolumeError(path, "the file is empty", "Copy or export it again")
