@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --constraint constraints.txt
-# More arguments for pytest: make test ARGS="tests/test_packaging.py -x".
+# More arguments for pytest and the two scripts: make test ARGS="tests/test_packaging.py -x".
 ARGS ?=
 
 SYSTEM := $(shell uname -s)
@@ -54,10 +54,10 @@ contracts: $(VENV)/.with-dev ## Check which room may import which
 	$(BIN)/lint-imports
 
 evaluate: $(VENV)/.installed ## Measure the sample model on phantoms it has not seen
-	$(BIN)/python sample_data/evaluate_sample_model.py
+	$(BIN)/python sample_data/evaluate_sample_model.py $(ARGS)
 
 benchmark: $(VENV)/.with-bench ## Time and weigh the attention engine against its peers
-	$(BIN)/python benchmarks/attention.py
+	$(BIN)/python benchmarks/attention.py $(ARGS)
 
 clean: ## Remove what builds, tests and the demo left behind (not .venv)
 	rm -rf build dist demo_output htmlcov .coverage coverage.xml
@@ -88,6 +88,15 @@ $(VENV)/.with-%: $(VENV)/.installed
 	$(PIP) --editable '.[$*]'
 	@touch $@
 
+# pytorch-grad-cam asks for torchvision, which would bring a torch of its own choice; the
+# benchmark needs neither that nor the rest of what it asks for.
+LONE_PEERS := grad-cam ttach opencv-python-headless
+
+$(VENV)/.with-bench: $(VENV)/.installed
+	$(PIP) --editable '.[bench]'
+	$(PIP) --no-deps $(LONE_PEERS)
+	@touch $@
+
 # A CPU build of torch calls itself 2.13.0+cpu, which nobody else could install; the libraries of
 # a CUDA build belong to that build.
 constraints: ## Pin anew what the commands install, from a fresh environment
@@ -95,6 +104,7 @@ constraints: ## Pin anew what the commands install, from a fresh environment
 	$(PYTHON) -m venv "$$scratch" && \
 	"$$scratch/bin/python" -m pip install torch==2.13.0 && \
 	"$$scratch/bin/python" -m pip install torch==2.13.0 --editable '.[pyside6,dev,bench]' && \
+	"$$scratch/bin/python" -m pip install --no-deps $(LONE_PEERS) && \
 	{ sed -n '/^#/p;/^[^#]/q' constraints.txt && \
 	"$$scratch/bin/python" -m pip freeze --exclude-editable \
 		| sed -E '/ @ |^-e |^(nvidia|cuda|triton)/d; s/\+[^+ ]+$$//'; } > "$$scratch/pins" && \
