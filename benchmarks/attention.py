@@ -142,11 +142,13 @@ def make_peer_work(name: str, model: Any, given: Any, layer: str, labels: int) -
 
 
 def stand_in_for_torchvision() -> None:
-    """Let pytorch-grad-cam be imported: it asks for three transforms that no CAM here uses."""
-    if importlib.util.find_spec("torchvision") is None:
-        package, transforms = ModuleType("torchvision"), ModuleType("torchvision.transforms")
-        transforms.Compose = transforms.Normalize = transforms.ToTensor = object  # type: ignore[attr-defined]
-        sys.modules.update({"torchvision": package, "torchvision.transforms": transforms})
+    """Let pytorch-grad-cam be imported: it asks for transforms that no CAM here uses."""
+    if importlib.util.find_spec("torchvision") is not None:
+        return
+    unused = dict.fromkeys(("Compose", "Normalize", "ToTensor", "resize"), object)
+    for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"):
+        sys.modules[name] = ModuleType(name)
+        vars(sys.modules[name]).update(unused)
 
 
 def peak_mib() -> float:
