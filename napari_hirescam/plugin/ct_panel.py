@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from magicgui.widgets import create_widget
 from napari.layers import Image, Layer
@@ -58,8 +58,11 @@ class CtPanel(QGroupBox):
         self._job: Job | None = None
 
         # magicgui types this as its base class, which knows nothing of choices.
-        self._combo: Any = create_widget(
-            annotation=Image, name="ct", options={"choices": self._choices, "nullable": True}
+        self._combo = cast(
+            "Any",
+            create_widget(
+                annotation=Image, name="ct", options={"choices": self._choices, "nullable": True}
+            ),
         )
         self._combo.tooltip = "The CT that is explained. Any image layer of the viewer can be."
         self._combo.changed.connect(self._on_chosen)

@@ -40,7 +40,12 @@ def describe_model(classifier: Classifier, report: TargetReport) -> ModelFacts:
     """Put labels, expected input, target layer and guarantee into words."""
     spec = classifier.spec
     asked = spec.input
-    spacing = "the CT's own spacing" if asked.spacing_mm is None else millimetres(asked.spacing_mm)
+    if asked.spacing_mm is None:
+        spacing = "the CT's own spacing"
+    elif len(set(asked.spacing_mm)) == 1:
+        spacing = f"{asked.spacing_mm[0]:.3g} mm"
+    else:
+        spacing = millimetres(asked.spacing_mm)
     size = _TIMES.join("any" if n is None else str(n) for n in asked.shape)
     fit = "a window of " if asked.fit == "window" else ""
     low, high = asked.window_hu

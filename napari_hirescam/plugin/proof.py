@@ -36,7 +36,7 @@ def prove(explanation: Explanation, label: str, method: str) -> Proof:
     exact_method = METHODS[method].completes or (method == "gradcam" and guarantee.same_picture)
     if not guarantee.holds:
         return Proof(False, f"Not guaranteed that the map sums to the score: {guarantee.reason}")
-    equation = _equation(explanation, label, method)
+    equation = _equation(explanation, label, method, with_residual=exact_method)
     if not exact_method:
         title = METHODS[method].title
         return Proof(False, f"{equation}. The sum of a {title} map is not the score.")
@@ -46,14 +46,15 @@ def prove(explanation: Explanation, label: str, method: str) -> Proof:
     return Proof(False, f"{equation}: the sum should be the score, but is not. Do not trust it.")
 
 
-def _equation(explanation: Explanation, label: str, method: str) -> str:
+def _equation(explanation: Explanation, label: str, method: str, *, with_residual: bool) -> str:
     k = explanation.index(label)
     logit, bias = float(explanation.logits[k]), float(explanation.bias[k])
     if np.isnan(bias):
         return f"sum(map) = {explanation.total(label, method):.4f}, logit = {logit:.4f}"
     total = explanation.total(label, method) + bias
     residual = explanation.residual(label, method)
-    return f"sum(map) + bias = {total:.4f}, logit = {logit:.4f}, residual {residual:.1e}"
+    equation = f"sum(map) + bias = {total:.4f}, logit = {logit:.4f}"
+    return f"{equation}, residual {residual:.1e}" if with_residual else equation
 
 
 def proof_html(explanation: Explanation, label: str, methods: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # From the front, a little from above and from the patient's right; head up.
 _VIEW_DIRECTION = (0.12, 1.0, -0.25)
 _HEAD_UP = (-1.0, 0.0, 0.0)
-_CLOSER = 1.15
+_CLOSER = 1.06
 
 # The skeleton, near parts brighter than far ones, in a faint body: the heat keeps its place
 # between the ribs and everything soft lets it through.

@@ -248,6 +248,10 @@ class HiResCAMWidget(QWidget):
         wanted = [(label, method) for method in self.display.methods for label in ticked]
         self.maps.show(explanation, wanted, self.display.style_of_maps())
         self._show_grid()
+        selection = self._viewer.layers.selection
+        if selection.active is None and self.maps.layers:
+            # The controls of the map that was last shown, rather than none.
+            selection.active = list(self.maps.layers.values())[-1]
         self.labels.refresh()
         added = [label for label in ticked if label not in self._shown]
         self._shown = ticked

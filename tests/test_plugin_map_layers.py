@@ -1,0 +1,204 @@
+"""Attention maps as layers: in the right place, reused, styled, and counted out again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from napari.components import ViewerModel
+from napari.layers import Image
+from plugin_cases import make_explanation
+
+from napari_hirescam.plugin.colormaps import N_SCALES, STRONGEST, positive, signed
+from napari_hirescam.plugin.ct_layers import METADATA_KEY
+from napari_hirescam.plugin.map_layers import MapLayers, MapStyle, display_grid, peak_mm
+from napari_hirescam.volume import Grid
+
+NODULE = ("nodule", "hirescam")
+MASS = ("mass", "hirescam")
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def maps(viewer) -> MapLayers:
+    return MapLayers(viewer)
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 12)] * 3),
+    spacing=st.tuples(*[st.floats(0.5, 60.0)] * 3),
+    origin=st.tuples(*[st.floats(-500.0, 500.0)] * 3),
+)
+def test_the_display_grid_holds_every_cell_centre_and_ends_where_the_cells_end(
+    shape, spacing, origin
+):
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = origin
+    cells = Grid(shape, affine)
+    fine = display_grid(cells, step_mm=5.0)
+    assert (np.array(fine.spacing_mm) <= np.maximum(5.0, spacing) + 1e-9).all()
+    for cell in ((0, 0, 0), tuple(n - 1 for n in shape)):
+        index = fine.to_index(cells.to_world(cell))
+        np.testing.assert_allclose(index, index.round(), atol=1e-6)
+    first_edge = fine.to_world((-0.5, -0.5, -0.5))
+    np.testing.assert_allclose(first_edge, cells.to_world((-0.5, -0.5, -0.5)), atol=1e-6)
+    last_edge = fine.to_world(np.array(fine.shape) - 0.5)
+    np.testing.assert_allclose(last_edge, cells.to_world(np.array(shape) - 0.5), atol=1e-6)
+
+
+def test_a_peak_lies_in_the_layer_at_its_place_in_the_patient(maps):
+    explanation = make_explanation({"nodule": (2, 1, 5), "mass": (4, 4, 2)})
+    expected_mm = (-290 + 2 * 12, -70 + 1 * 20, -60 + 5 * 20)
+    maps.show(explanation, [NODULE], MapStyle())
+    layer = maps.layers[NODULE]
+    brightest = np.unravel_index(layer.data.argmax(), layer.data.shape)
+    np.testing.assert_allclose(layer.data_to_world(brightest), expected_mm, atol=1e-6)
+    assert peak_mm(explanation.map(*NODULE)) == pytest.approx(expected_mm)
+
+
+def test_another_placement_moves_the_layer(maps):
+    explanation = make_explanation()
+    maps.show(explanation, [NODULE], MapStyle())
+    before = np.array(maps.layers[NODULE].translate)
+    maps.show(explanation, [NODULE], MapStyle(placement="stretch"))
+    np.testing.assert_allclose(maps.layers[NODULE].translate - before, (-10, -10, -10))
+
+
+def test_a_map_layer_says_what_it_is(maps):
+    explanation = make_explanation()
+    maps.show(explanation, [NODULE], MapStyle())
+    layer = maps.layers[NODULE]
+    probability = explanation.probabilities[0]
+    assert layer.name == f"HiResCAM: nodule (p = {probability:.2f})"
+    assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    assert layer.blending == "translucent_no_depth"
+    told = json.loads(json.dumps(layer.metadata[METADATA_KEY]))
+    assert (told["kind"], told["label"], told["method"]) == ("map", "nodule", "hirescam")
+    assert told["guarantee"] == "exact"
+
+
+def test_the_scale_ends_at_the_maximum_of_the_whole_map(maps):
+    explanation = make_explanation()
+    maps.show(explanation, [NODULE], MapStyle())
+    layer = maps.layers[NODULE]
+    assert layer.contrast_limits == [0, 4]
+    assert layer.data.min() == 0  # rectified
+    assert layer.data.max() == pytest.approx(4)
+
+
+def test_a_signed_map_is_symmetric_about_zero(maps):
+    maps.show(make_explanation(), [NODULE], MapStyle(signed=True))
+    layer = maps.layers[NODULE]
+    assert layer.contrast_limits == [-4, 4]
+    assert layer.data.min() == pytest.approx(-0.01)
+
+
+def test_a_map_without_a_positive_cell_is_shown_empty(maps):
+    explanation = make_explanation()
+    explanation.maps["hirescam"][0] = -1.0
+    maps.show(explanation, [NODULE], MapStyle())
+    layer = maps.layers[NODULE]
+    assert not layer.data.any()
+    assert layer.contrast_limits == [0, 1]
+
+
+def test_switching_the_label_reuses_the_layer(maps, viewer):
+    explanation = make_explanation()
+    maps.show(explanation, [NODULE], MapStyle())
+    layer = maps.layers[NODULE]
+    maps.show(explanation, [MASS], MapStyle())
+    assert maps.layers == {MASS: layer}
+    assert list(viewer.layers) == [layer]
+    fresh = MapLayers(ViewerModel())
+    fresh.show(explanation, [MASS], MapStyle())
+    np.testing.assert_array_equal(layer.data, fresh.layers[MASS].data)
+    assert layer.name == fresh.layers[MASS].name
+    assert layer.contrast_limits == fresh.layers[MASS].contrast_limits
+
+
+def test_unticking_removes_the_layer_and_keeps_the_others(maps, viewer):
+    ct = viewer.add_image(np.zeros((4, 5, 6)))
+    explanation = make_explanation()
+    maps.show(explanation, [NODULE, MASS], MapStyle())
+    mass = maps.layers[MASS]
+    maps.show(explanation, [MASS], MapStyle())
+    assert list(viewer.layers) == [ct, mass]
+    maps.clear()
+    assert list(viewer.layers) == [ct]
+
+
+def test_a_second_run_replaces_the_data_of_a_kept_label(maps):
+    maps.show(make_explanation({"nodule": (0, 0, 0)}), [NODULE], MapStyle())
+    maps.show(make_explanation({"nodule": (6, 5, 7)}), [NODULE], MapStyle())
+    layer = maps.layers[NODULE]
+    brightest = np.unravel_index(layer.data.argmax(), layer.data.shape)
+    np.testing.assert_allclose(layer.data_to_world(brightest), (-218, 30, 80), atol=1e-6)
+
+
+def test_a_map_the_user_deletes_is_reported_once(viewer):
+    deleted = []
+    maps = MapLayers(viewer, lambda *key: deleted.append(key))
+    maps.show(make_explanation(), [NODULE, MASS], MapStyle())
+    viewer.layers.remove(maps.layers[MASS])
+    assert deleted == [MASS]
+    maps.show(make_explanation(), [], MapStyle())
+    assert deleted == [MASS]
+    assert not viewer.layers
+
+
+def test_labels_shown_together_differ_in_colour_and_keep_it(maps):
+    explanation = make_explanation()
+    maps.show(explanation, [NODULE, MASS], MapStyle())
+    nodule, mass = maps.colour_of("nodule"), maps.colour_of("mass")
+    assert nodule != mass
+    maps.show(explanation, [MASS, ("effusion", "hirescam")], MapStyle())
+    assert maps.colour_of("mass") == mass
+    assert maps.colour_of("effusion") == nodule
+    assert maps.colour_of("nodule") is None
+
+
+def test_threshold_and_opacity_change_the_shown_layer_alone(maps):
+    maps.show(make_explanation(), [NODULE], MapStyle(threshold=0.2, opacity=0.7))
+    layer = maps.layers[NODULE]
+    data = layer.data
+    maps.restyle(0.5, 0.3)
+    assert layer.data is data
+    assert layer.opacity == pytest.approx(0.3)
+    assert layer.colormap.map(0.49)[0, 3] == 0
+    assert layer.colormap.map(0.6)[0, 3] > 0
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.9, 1.0])
+@pytest.mark.parametrize("scale", range(N_SCALES + 1))
+def test_a_colour_map_is_transparent_up_to_its_threshold_and_strongest_at_the_top(scale, threshold):
+    colormap = positive(scale, threshold)
+    below = colormap.map(np.linspace(0, threshold, 20) * (1 - 1e-2))[:, 3]
+    assert (below < 0.02).all()
+    alpha = colormap.map(np.linspace(0, 1, 300))[:, 3]
+    assert (np.diff(alpha) >= -1e-6).all()
+    if threshold < 1:
+        assert alpha[-1] == pytest.approx(STRONGEST)
+
+
+def test_the_signed_colour_map_is_transparent_in_its_middle_and_differs_at_its_ends():
+    colormap = signed(0.2)
+    against, middle, for_it = colormap.map(np.array([0.0, 0.5, 1.0]))
+    assert middle[3] == 0
+    assert against[3] == for_it[3] == pytest.approx(STRONGEST)
+    assert against[2] > against[0]  # blue
+    assert for_it[0] > for_it[2]  # red
+
+
+def test_image_layers_of_others_are_never_touched(maps, viewer):
+    mine = Image(np.zeros((4, 5, 6)), name="HiResCAM: nodule (p = 0.98)")
+    viewer.add_layer(mine)
+    maps.show(make_explanation(), [NODULE], MapStyle())
+    maps.clear()
+    assert list(viewer.layers) == [mine]
