@@ -227,7 +227,7 @@ def _print_scores(result: Explanation, wanted: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("label", "probability", "logit", "sum + bias", "residual", "proof", "map")
+    table = Table("label", "p", "logit", "sum + bias", "residual", "proof", "map")
     for name in result.ranked():
         k = result.index(name)
         proof = ["-", "-", "not guaranteed"]

@@ -96,7 +96,7 @@ def prepare(
         raise InputError(
             volume.name,
             f"its content {what}, and the model was trained on CT values",
-            "Choose a CT in Hounsfield units",
+            "Choose a CT in Hounsfield units (--assume-hu on the command line takes it for one)",
         )
     voxels, affine = reorient(volume.voxels, volume.affine, spec.orientation)
     if spec.spacing_mm is not None:
