@@ -6,11 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from napari_hirescam import io
+from napari_hirescam.errors import VolumeError
+from napari_hirescam.io.frame import IPL_TO_LPS
+from napari_hirescam.volume import Grid, Volume
+
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+TILT = np.radians(15)
+TILTED = (1.0, 0.0, 0.0, 0.0, float(np.cos(TILT)), float(-np.sin(TILT)))
 
 
 def hu_at(lps_mm: np.ndarray) -> np.ndarray:
@@ -115,3 +123,20 @@ def save_all(slices: list[Slice], folder: Path) -> Path:
     for one in slices:
         one.save(folder)
     return folder
+
+
+def expected_hu(grid: Grid) -> np.ndarray:
+    index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
+    return hu_at(grid.to_world(index) @ IPL_TO_LPS[:3, :3].T)
+
+
+def assert_is_patient(volume: Volume, within_hu: float = 1.01) -> None:
+    assert volume.grid.is_axis_aligned
+    assert np.abs(volume.voxels - expected_hu(volume.grid)).max() < within_hu
+
+
+def refuses(path: Path, reason: str, *, names: str = "", **options) -> None:
+    with pytest.raises(VolumeError, match=reason) as caught:
+        io.read_volume(path, **options)
+    assert (names or path.name) in caught.value.subject
+    assert caught.value.remedy

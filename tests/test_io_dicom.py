@@ -7,21 +7,22 @@ volume can be checked voxel by voxel whatever way its slices were cut.
 from __future__ import annotations
 
 import shutil
-import tarfile
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from dicom_factory import SAGITTAL, hu_at, make_series, make_slice, save_all
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydicom.encaps import encapsulate
+from dicom_factory import (
+    SAGITTAL,
+    TILTED,
+    assert_is_patient,
+    expected_hu,
+    make_series,
+    make_slice,
+    refuses,
+    save_all,
+)
 from pydicom.uid import (
-    MPEG2MPML,
     DeflatedExplicitVRLittleEndian,
-    JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
     generate_uid,
@@ -29,30 +30,8 @@ from pydicom.uid import (
 
 from napari_hirescam import io
 from napari_hirescam.errors import Cancelled, VolumeError
-from napari_hirescam.io import dicom, reading
 from napari_hirescam.io.frame import IPL_TO_LPS
-from napari_hirescam.volume import Grid, Quantity, Volume
-
-TILT = np.radians(15)
-TILTED = (1.0, 0.0, 0.0, 0.0, float(np.cos(TILT)), float(-np.sin(TILT)))
-
-
-def expected_hu(grid: Grid) -> np.ndarray:
-    index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
-    return hu_at(grid.to_world(index) @ IPL_TO_LPS[:3, :3].T)
-
-
-def assert_is_patient(volume: Volume, within_hu: float = 1.01) -> None:
-    assert volume.grid.is_axis_aligned
-    assert np.abs(volume.voxels - expected_hu(volume.grid)).max() < within_hu
-
-
-def refuses(path: Path, reason: str, *, names: str = "", **options) -> None:
-    with pytest.raises(VolumeError, match=reason) as caught:
-        io.read_volume(path, **options)
-    assert (names or path.name) in caught.value.subject
-    assert caught.value.remedy
-
+from napari_hirescam.volume import Quantity
 
 # --- Series that are read ----------------------------------------------------------------------
 
@@ -326,176 +305,6 @@ def test_a_second_stack_under_the_same_uid_is_not_mixed_in(tmp_path):
     assert len(volume.source.notes) == 1
 
 
-# --- Refusals -----------------------------------------------------------------------------------
-
-
-def test_a_missing_slice_is_refused_and_its_place_told(tmp_path):
-    slices = make_series(8)
-    del slices[3]
-    refuses(save_all(slices, tmp_path), r"1 slice is missing.*between 44\.00 and 48\.00 mm")
-
-
-def test_a_spacing_that_changes_midway_is_refused(tmp_path):
-    uid = generate_uid()
-    heights = [0, 2, 4, 6, 9, 12, 15]
-    slices = [make_slice((0, 0, z), series_uid=uid, name=f"{z}.dcm") for z in heights]
-    refuses(save_all(slices, tmp_path), "unevenly spaced, by 2.00 to 3.00 mm")
-
-
-def test_slices_that_wander_sideways_are_refused(tmp_path):
-    uid = generate_uid()
-    slices = [
-        make_slice((0.5 * (k % 2), 0, 2.0 * k), series_uid=uid, name=f"{k}.dcm") for k in range(6)
-    ]
-    refuses(save_all(slices, tmp_path), "off a straight stack")
-
-
-def test_two_phases_at_one_place_are_refused(tmp_path):
-    uid = generate_uid()
-    first, second = make_series(5, series_uid=uid), make_series(5, series_uid=uid, intercept=-1000)
-    for one in second:
-        one.name = "phase2_" + one.name
-    refuses(save_all([*first, *second], tmp_path), "same place as .* shows something else")
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_one_or_two_slices_are_no_volume(tmp_path, count):
-    refuses(save_all(make_series(count), tmp_path), "which is not a volume")
-
-
-@pytest.mark.parametrize("tag", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
-def test_slices_that_do_not_say_where_they_lie_are_refused(tmp_path, tag):
-    slices = make_series(5, **{tag: None})
-    refuses(save_all(slices, tmp_path), "where it lies in the patient", names=".dcm")
-
-
-def test_one_slice_without_position_is_named(tmp_path):
-    slices = make_series(5)
-    del slices[2].dataset.ImagePositionPatient
-    refuses(save_all(slices, tmp_path), "where it lies", names=slices[2].name)
-
-
-@pytest.mark.parametrize(
-    ("odd", "reason"),
-    [
-        ({"size": (5, 9)}, "5 x 9 pixels, the others are 6 x 9"),
-        ({"spacing": (0.8, 0.7)}, "mm apart"),
-        ({"orientation": TILTED}, "another direction"),
-    ],
-)
-def test_one_slice_unlike_the_others_is_named(tmp_path, odd, reason):
-    uid = generate_uid()
-    slices = make_series(6, series_uid=uid)
-    slices[5] = make_slice((-20, -30, 50), series_uid=uid, name="odd.dcm", **odd)
-    refuses(save_all(slices, tmp_path), reason, names="odd.dcm")
-
-
-@pytest.mark.parametrize("modality", ["MR", "PT"])
-def test_other_modalities_are_named(tmp_path, modality):
-    refuses(save_all(make_series(5, Modality=modality), tmp_path), f"it holds {modality}")
-
-
-def test_a_folder_of_localizers_is_refused(tmp_path):
-    slices = make_series(4, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    refuses(save_all(slices, tmp_path), "only localizer")
-
-
-def test_multi_frame_files_are_refused_for_now(tmp_path):
-    slices = make_series(1, NumberOfFrames=3)
-    refuses(save_all(slices, tmp_path), "multi-frame file, which is not supported", names=".dcm")
-
-
-def test_colour_pictures_are_refused(tmp_path):
-    slices = make_series(3, SamplesPerPixel=3, PhotometricInterpretation="RGB")
-    refuses(save_all(slices, tmp_path), "colour picture", names=".dcm")
-
-
-def test_a_truncated_file_is_named_whether_its_header_or_pixels_end(tmp_path):
-    slices = make_series(5)
-    save_all(slices, tmp_path)
-    victim = tmp_path / slices[4].name
-    whole = victim.read_bytes()
-    victim.write_bytes(whole[:-20])
-    refuses(tmp_path, "pixels cannot be decoded", names=victim.name)
-    victim.write_bytes(whole[:500])
-    refuses(tmp_path, "cannot be understood", names=victim.name)
-
-
-# pydicom remarks on the damage itself, too.
-@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-def test_a_damaged_file_elsewhere_is_mentioned(tmp_path):
-    slices = make_series(5)
-    save_all(slices, tmp_path / "ct")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "bad.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 99)
-    volume = io.read_volume(tmp_path)
-    assert_is_patient(volume)
-    assert "bad.dcm" in volume.source.notes[0]
-
-
-@cache
-def sound_series() -> dict[str, bytes]:
-    """Names and contents of four files, the same for every example."""
-    with TemporaryDirectory() as folder:
-        save_all(make_series(4, series_uid="1.2.3"), Path(folder))
-        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-
-
-# pydicom remarks on the damage itself, too.
-@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-@settings(max_examples=80, deadline=None)
-@given(data=st.data())
-def test_a_damaged_file_gives_a_volume_or_a_plain_refusal(tmp_path_factory, data):
-    folder = tmp_path_factory.getbasetemp() / "damaged"
-    files = sound_series()
-    victim = data.draw(st.sampled_from(sorted(files)))
-    for name, content in files.items():
-        damaged = bytearray(content)
-        if name == victim:
-            for _ in range(data.draw(st.integers(1, 4))):
-                position = data.draw(st.integers(128, 800))
-                damaged[position % len(damaged)] = data.draw(st.integers(0, 255))
-        folder.mkdir(exist_ok=True)
-        (folder / name).write_bytes(damaged)
-    try:
-        volume = io.read_volume(folder)
-    except VolumeError as exc:
-        subject = exc.subject
-    else:
-        subject = str(volume.source.path)
-        assert volume.grid.is_axis_aligned
-    assert subject.startswith(str(folder))
-
-
-def test_slices_that_lie_in_a_damaged_place_are_refused(tmp_path):
-    slices = make_series(5, ImageOrientationPatient=[1, 0, 0, 1, 0, 0])
-    refuses(save_all(slices, tmp_path), "perpendicular")
-
-
-def test_an_unknown_encoding_is_refused_with_its_name(tmp_path):
-    slices = make_series(4)
-    for one in slices:
-        one.dataset.PixelData = encapsulate([b"\0" * 10])
-        one.dataset["PixelData"].is_undefined_length = True
-        one.dataset.file_meta.TransferSyntaxUID = MPEG2MPML
-    refuses(save_all(slices, tmp_path), r"MPEG2 .* 1\.2\.840\.10008\.1\.2\.4\.100", names=".dcm")
-
-
-def test_a_missing_decoder_is_named_by_its_package(tmp_path, monkeypatch):
-    monkeypatch.setattr(dicom, "_can_decode", lambda syntax: syntax != JPEG2000Lossless)
-    slices = make_series(4)
-    for one in slices:
-        one.dataset.PixelData = encapsulate([b"\0" * 10])
-        one.dataset["PixelData"].is_undefined_length = True
-        one.dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
-    refuses(save_all(slices, tmp_path), "Install pylibjpeg-openjpeg", names=".dcm")
-
-
-def test_a_series_beyond_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "available_memory", lambda: 100)
-    refuses(save_all(make_series(5), tmp_path), "GiB of memory")
-
-
 # --- What the numbers are -----------------------------------------------------------------------
 
 
@@ -535,121 +344,3 @@ def test_reading_stops_when_asked_while_scanning_or_decoding(tmp_path, after):
     asked = iter(range(100))
     with pytest.raises(Cancelled):
         io.read_volume(save_all(make_series(5), tmp_path), should_stop=lambda: next(asked) >= after)
-
-
-# --- Real scans -------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def unpacked(shared_dir, tmp_path_factory):
-    """Unpack an archive of the shared data once, and give its folder."""
-    folders: dict[str, Path] = {}
-
-    def unpack(name: str) -> Path:
-        if name not in folders:
-            folders[name] = tmp_path_factory.mktemp("series")
-            with tarfile.open(shared_dir / "data" / name) as archive:
-                archive.extractall(folders[name], filter="data")
-        return folders[name]
-
-    return unpack
-
-
-def test_a_whole_chest_ct_with_names_out_of_order(unpacked):
-    volume = io.read_volume(unpacked("dlwpt_lung_ct/C3N-00247_LUNG3.0_B70f_99slices_dicom.tar.xz"))
-    assert volume.voxels.shape == (99, 512, 512)
-    assert volume.spacing_mm == pytest.approx((3.0, 0.564453125, 0.564453125))
-    assert volume.quantity is Quantity.HU
-    assert volume.voxels.min() == -1024
-    assert volume.source.notes == ()
-    # Lowest slice at S = -288 mm, so the last along I.
-    assert volume.grid.to_world((98, 0, 0)) == pytest.approx((288, -287.2, -143.2), abs=0.1)
-    # The order of slices is the anatomy's: neighbours resemble each other.
-    slabs = volume.voxels[:, ::8, ::8].astype(float)
-    assert np.abs(slabs[1:] - slabs[:-1]).mean() < 0.8 * np.abs(slabs[5:] - slabs[:-5]).mean()
-
-
-def test_a_jpeg_2000_series_and_its_labels_in_another_orientation_coincide(shared_dir):
-    ct = io.read_volume(shared_dir / "data/totalseg/dicom_j2k_20slices")
-    labels = io.read_volume(shared_dir / "data/totalseg/dicom_j2k_20slices_totalseg_labels.nii.gz")
-    assert (ct.source.orientation, labels.source.orientation) == ("LPS", "LAS")
-    assert ct.voxels.shape == labels.voxels.shape
-    assert (
-        np.abs(
-            ct.grid.to_index(labels.grid.corners_mm()) - ct.grid.to_index(ct.grid.corners_mm())
-        ).max()
-        < 0.05
-    )
-    means = {
-        name: ct.voxels[np.isin(labels.voxels, codes)].mean()
-        for name, codes in {"vertebrae": range(26, 51), "lungs": range(10, 15)}.items()
-        if np.isin(labels.voxels, codes).any()
-    }
-    assert means
-    assert means.get("vertebrae", 999) > 100
-    assert means.get("lungs", -999) < -500
-
-
-@pytest.mark.parametrize("patient", ["0001", "0002"])
-def test_radiologists_nodule_outlines_lie_on_the_nodule(unpacked, shared_dir, patient):
-    ct = io.read_volume(unpacked(f"lidc/LIDC-IDRI-{patient}_partial_dicom.tar.xz"))
-    mask = io.read_volume(shared_dir / f"data/lidc/LIDC-IDRI-{patient}_nodule_readers.nii.gz")
-    assert ct.grid.same_place_as(mask.grid, tolerance_mm=0.01)
-    agreed = mask.voxels >= 2
-    assert int(agreed.sum()) == {"0001": 5428, "0002": 932}[patient]
-    grown = np.zeros_like(agreed)
-    z, y, x = (slice(max(0, i.min() - 6), i.max() + 7) for i in np.nonzero(agreed))
-    grown[z, y, x] = True
-    around = ct.voxels[grown & (mask.voxels == 0)]
-    # A nodule is denser than the lung that surrounds it.
-    assert ct.voxels[agreed].mean() > around[around < -500].mean() + 100
-
-
-def test_a_real_tilted_gantry_is_straightened(unpacked):
-    volume = io.read_volume(unpacked("tricky/d2n_gantrytilting.tar.xz"))
-    assert "resampled once" in volume.source.notes[0]
-    assert volume.source.grid.shape[2] == 4
-
-
-def test_a_real_oblique_series_is_straightened(shared_dir):
-    volume = io.read_volume(shared_dir / "data/tricky/rtstruct/tests/oriented_data")
-    assert "28.3 degrees" in " ".join(volume.source.notes)
-    corner = volume.source.grid.to_world((0, 0, 0))
-    assert IPL_TO_LPS[:3, :3] @ corner == pytest.approx((123, -432, 30))
-
-
-def test_padding_of_a_real_series_becomes_air(shared_dir):
-    volume = io.read_volume(shared_dir / "data/tricky/seg_dcmqi")
-    assert volume.voxels.min() == -1024
-    assert "padding" in volume.source.notes[0]
-    assert "SEG" in volume.source.notes[1]
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("tricky/d2n_notavolume.tar.xz", "same place as"),
-        ("tricky/d2n_sliceincrement_001.tar.xz", "1 slice is missing"),
-    ],
-)
-def test_real_series_that_are_no_stack_are_refused(unpacked, name, reason):
-    with pytest.raises(VolumeError, match=reason):
-        io.read_volume(unpacked(name))
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("corrupt/fo_CT1_IVRLE_BigEndian_undefined_length.dcm", "cannot be understood"),
-        ("corrupt/fo_CT_RGB_FreezePattern.dcm", "colour picture"),
-        ("corrupt/fo_CT_localizer_surview.dcm", "only localizer"),
-        ("corrupt/fo_GE_disc_tilt5.5.dcm", "one slice|cannot be understood"),
-        ("enhanced/dcmqi_23x38x3_multiframe_ct.dcm", "multi-frame"),
-        ("enhanced/dcmqi_23x38x3_label.seg.dcm", "SEG"),
-        ("rtstruct/tests/mock_data/rt.dcm", "RTSTRUCT"),
-        ("rtstruct/tests/one_slice_data", "only one slice"),
-    ],
-)
-def test_real_files_that_are_no_ct_volume_are_refused(shared_dir, name, reason):
-    with pytest.raises(VolumeError, match=reason):
-        io.read_volume(shared_dir / "data/tricky" / name)

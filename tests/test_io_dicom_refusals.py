@@ -1,0 +1,196 @@
+"""DICOM series that are no sound CT volume are refused, with the file and a remedy."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from dicom_factory import (
+    TILTED,
+    assert_is_patient,
+    make_series,
+    make_slice,
+    refuses,
+    save_all,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    MPEG2MPML,
+    JPEG2000Lossless,
+    generate_uid,
+)
+
+from napari_hirescam import io
+from napari_hirescam.errors import VolumeError
+from napari_hirescam.io import dicom, reading
+
+
+def test_a_missing_slice_is_refused_and_its_place_told(tmp_path):
+    slices = make_series(8)
+    del slices[3]
+    refuses(save_all(slices, tmp_path), r"1 slice is missing.*between 44\.00 and 48\.00 mm")
+
+
+def test_a_spacing_that_changes_midway_is_refused(tmp_path):
+    uid = generate_uid()
+    heights = [0, 2, 4, 6, 9, 12, 15]
+    slices = [make_slice((0, 0, z), series_uid=uid, name=f"{z}.dcm") for z in heights]
+    refuses(save_all(slices, tmp_path), "unevenly spaced, by 2.00 to 3.00 mm")
+
+
+def test_slices_that_wander_sideways_are_refused(tmp_path):
+    uid = generate_uid()
+    slices = [
+        make_slice((0.5 * (k % 2), 0, 2.0 * k), series_uid=uid, name=f"{k}.dcm") for k in range(6)
+    ]
+    refuses(save_all(slices, tmp_path), "off a straight stack")
+
+
+def test_two_phases_at_one_place_are_refused(tmp_path):
+    uid = generate_uid()
+    first, second = make_series(5, series_uid=uid), make_series(5, series_uid=uid, intercept=-1000)
+    for one in second:
+        one.name = "phase2_" + one.name
+    refuses(save_all([*first, *second], tmp_path), "same place as .* shows something else")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_slices_are_no_volume(tmp_path, count):
+    refuses(save_all(make_series(count), tmp_path), "which is not a volume")
+
+
+@pytest.mark.parametrize("tag", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
+def test_slices_that_do_not_say_where_they_lie_are_refused(tmp_path, tag):
+    slices = make_series(5, **{tag: None})
+    refuses(save_all(slices, tmp_path), "where it lies in the patient", names=".dcm")
+
+
+def test_one_slice_without_position_is_named(tmp_path):
+    slices = make_series(5)
+    del slices[2].dataset.ImagePositionPatient
+    refuses(save_all(slices, tmp_path), "where it lies", names=slices[2].name)
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        ({"size": (5, 9)}, "5 x 9 pixels, the others are 6 x 9"),
+        ({"spacing": (0.8, 0.7)}, "mm apart"),
+        ({"orientation": TILTED}, "another direction"),
+    ],
+)
+def test_one_slice_unlike_the_others_is_named(tmp_path, odd, reason):
+    uid = generate_uid()
+    slices = make_series(6, series_uid=uid)
+    slices[5] = make_slice((-20, -30, 50), series_uid=uid, name="odd.dcm", **odd)
+    refuses(save_all(slices, tmp_path), reason, names="odd.dcm")
+
+
+@pytest.mark.parametrize("modality", ["MR", "PT"])
+def test_other_modalities_are_named(tmp_path, modality):
+    refuses(save_all(make_series(5, Modality=modality), tmp_path), f"it holds {modality}")
+
+
+def test_a_folder_of_localizers_is_refused(tmp_path):
+    slices = make_series(4, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    refuses(save_all(slices, tmp_path), "only localizer")
+
+
+def test_multi_frame_files_are_refused_for_now(tmp_path):
+    slices = make_series(1, NumberOfFrames=3)
+    refuses(save_all(slices, tmp_path), "multi-frame file, which is not supported", names=".dcm")
+
+
+def test_colour_pictures_are_refused(tmp_path):
+    slices = make_series(3, SamplesPerPixel=3, PhotometricInterpretation="RGB")
+    refuses(save_all(slices, tmp_path), "colour picture", names=".dcm")
+
+
+def test_a_truncated_file_is_named_whether_its_header_or_pixels_end(tmp_path):
+    slices = make_series(5)
+    save_all(slices, tmp_path)
+    victim = tmp_path / slices[4].name
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-20])
+    refuses(tmp_path, "pixels cannot be decoded", names=victim.name)
+    victim.write_bytes(whole[:500])
+    refuses(tmp_path, "cannot be understood", names=victim.name)
+
+
+# pydicom remarks on the damage itself, too.
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_a_damaged_file_elsewhere_is_mentioned(tmp_path):
+    slices = make_series(5)
+    save_all(slices, tmp_path / "ct")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "bad.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 99)
+    volume = io.read_volume(tmp_path)
+    assert_is_patient(volume)
+    assert "bad.dcm" in volume.source.notes[0]
+
+
+@cache
+def sound_series() -> dict[str, bytes]:
+    """Names and contents of four files, the same for every example."""
+    with TemporaryDirectory() as folder:
+        save_all(make_series(4, series_uid="1.2.3"), Path(folder))
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+# pydicom remarks on the damage itself, too.
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_a_damaged_file_gives_a_volume_or_a_plain_refusal(tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp() / "damaged"
+    files = sound_series()
+    victim = data.draw(st.sampled_from(sorted(files)))
+    for name, content in files.items():
+        damaged = bytearray(content)
+        if name == victim:
+            for _ in range(data.draw(st.integers(1, 4))):
+                position = data.draw(st.integers(128, 800))
+                damaged[position % len(damaged)] = data.draw(st.integers(0, 255))
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(damaged)
+    try:
+        volume = io.read_volume(folder)
+    except VolumeError as exc:
+        subject = exc.subject
+    else:
+        subject = str(volume.source.path)
+        assert volume.grid.is_axis_aligned
+    assert subject.startswith(str(folder))
+
+
+def test_slices_that_lie_in_a_damaged_place_are_refused(tmp_path):
+    slices = make_series(5, ImageOrientationPatient=[1, 0, 0, 1, 0, 0])
+    refuses(save_all(slices, tmp_path), "perpendicular")
+
+
+def test_an_unknown_encoding_is_refused_with_its_name(tmp_path):
+    slices = make_series(4)
+    for one in slices:
+        one.dataset.PixelData = encapsulate([b"\0" * 10])
+        one.dataset["PixelData"].is_undefined_length = True
+        one.dataset.file_meta.TransferSyntaxUID = MPEG2MPML
+    refuses(save_all(slices, tmp_path), r"MPEG2 .* 1\.2\.840\.10008\.1\.2\.4\.100", names=".dcm")
+
+
+def test_a_missing_decoder_is_named_by_its_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(dicom, "_can_decode", lambda syntax: syntax != JPEG2000Lossless)
+    slices = make_series(4)
+    for one in slices:
+        one.dataset.PixelData = encapsulate([b"\0" * 10])
+        one.dataset["PixelData"].is_undefined_length = True
+        one.dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    refuses(save_all(slices, tmp_path), "Install pylibjpeg-openjpeg", names=".dcm")
+
+
+def test_a_series_beyond_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "available_memory", lambda: 100)
+    refuses(save_all(make_series(5), tmp_path), "GiB of memory")
