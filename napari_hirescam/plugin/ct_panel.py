@@ -145,7 +145,11 @@ class CtPanel(QGroupBox):
     def _on_layers_changed(self, event: Event) -> None:
         if event.type == "inserted":
             self._on_inserted(event.value)
+        chosen = self.layer
         self._combo.reset_choices()
+        # The combo box finds its choice again by name, and so loses a layer that was renamed.
+        if chosen is not None and chosen is not self.layer and chosen in self._viewer.layers:
+            self._combo.value = chosen
 
     def _on_inserted(self, layer: Layer) -> None:
         widen_contrast_range(layer)

@@ -130,7 +130,7 @@ class MapLayers:
                 continue
             attention = explanation.map(*key, placement=style.placement)
             options = self._describe(attention)
-            layer = kept.get(key) or (spare.pop() if spare else None)
+            layer = kept.get(key) or (spare.pop(0) if spare else None)
             if layer is None:
                 layer = self._viewer.add_layer(Image(**options))
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import napari
-from napari.layers import Image
+from napari.layers import Image, Points
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QFrame, QGroupBox, QLabel, QScrollArea, QVBoxLayout, QWidget
@@ -49,7 +49,7 @@ class HiResCAMWidget(QWidget):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self._viewer = viewer = without_proxy(napari_viewer)
-        self._events = ViewerEvents()
+        self._events, self._points_events = ViewerEvents(), ViewerEvents()
         self._explanation: Explanation | None = None
         self._volume: Volume | None = None
         self._run_layer: Image | None = None
@@ -92,7 +92,8 @@ class HiResCAMWidget(QWidget):
             return
         at_mm = None
         if classifier.spec.input.fit == "window":
-            at_mm = window_centre(self._viewer).at_mm
+            centre = window_centre(self._viewer)
+            at_mm = centre.at_mm if centre is not None else None
         self._run_layer = layer
         self.run_panel.start(volume, classifier, at_mm)
 
@@ -165,9 +166,9 @@ class HiResCAMWidget(QWidget):
         self.saver.busy_changed.connect(self._on_busy_changed)
         viewer, events = self._viewer, self._events
         events.connect(viewer.layers.events.removed, self._on_layer_removed)
-        events.connect(viewer.layers.selection.events.active, self._on_position_changed)
+        events.connect(viewer.layers.selection.events.active, self._on_active_changed)
         events.connect(viewer.dims.events.point, self._on_position_changed)
-        for connections in (events, self.maps.events, self.ct.events):
+        for connections in self._all_events():
             self.destroyed.connect(connections.disconnect)
 
     # -- a model, a CT, a run ------------------------------------------------------------
@@ -184,7 +185,8 @@ class HiResCAMWidget(QWidget):
         else:
             ready = True
             if classifier.spec.input.fit == "window":
-                hint = window_centre(self._viewer).sentence()
+                centre = window_centre(self._viewer)
+                hint = centre.sentence() if centre is not None else ""
         self.run_panel.set_ready(ready=ready, hint=hint)
 
     def _on_busy_changed(self) -> None:
@@ -192,7 +194,14 @@ class HiResCAMWidget(QWidget):
             self.run_panel.hide_progress()
         self._update_ready()
 
-    def _on_position_changed(self, _event: Event) -> None:
+    def _on_active_changed(self, event: Event) -> None:
+        self._points_events.disconnect()
+        if isinstance(event.value, Points):
+            chosen = event.value.selected_data.events.items_changed
+            self._points_events.connect(chosen, self._on_position_changed)
+        self._on_position_changed()
+
+    def _on_position_changed(self, *_event: object) -> None:
         classifier = self.model.classifier
         if classifier is not None and classifier.spec.input.fit == "window":
             self._update_ready()
@@ -322,5 +331,8 @@ class HiResCAMWidget(QWidget):
     def _abandon_work(self) -> None:
         for panel in (self.ct, self.model, self.run_panel, self.saver):
             panel.abandon()
-        for connections in (self._events, self.maps.events, self.ct.events):
+        for connections in self._all_events():
             connections.disconnect()
+
+    def _all_events(self) -> list[ViewerEvents]:
+        return [self._events, self._points_events, self.maps.events, self.ct.events]

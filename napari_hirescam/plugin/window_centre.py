@@ -30,13 +30,18 @@ class WindowCentre:
         return f"Looks at {place} mm: {self.origin}."
 
 
-def window_centre(viewer: ViewerModel) -> WindowCentre:
-    """Take the selected point of the active Points layer, else the position of the slices."""
+def window_centre(viewer: ViewerModel) -> WindowCentre | None:
+    """Take the selected point of the active Points layer, else the position of the slices.
+
+    None while the viewer shows nothing with three axes.
+    """
     active = viewer.layers.selection.active
     if isinstance(active, Points) and active.ndim == _N_AXES and active.selected_data:
         index = min(active.selected_data)
         a, b, c = (float(x) for x in active.data_to_world(active.data[index]))
         return WindowCentre((a, b, c), f"the selected point of {active.name}")
+    if viewer.dims.ndim < _N_AXES:
+        return None
     a, b, c = (float(x) for x in viewer.dims.point[-_N_AXES:])
     return WindowCentre(
         (a, b, c), "the position of the slices (or select a point of a Points layer)"
