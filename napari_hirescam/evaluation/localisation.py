@@ -58,7 +58,7 @@ def _overlap_along(axis: int, voxels: Grid, cells: Grid) -> FractionArray:
     cell = (cells.affine[axis, 3] + pitch * np.arange(cells.shape[axis]))[:, None]
     upper = np.minimum(cell + pitch / 2, voxel + step / 2)
     lower = np.maximum(cell - pitch / 2, voxel - step / 2)
-    return np.maximum(upper - lower, 0.0) / pitch
+    return np.asarray(np.maximum(upper - lower, 0.0) / pitch)
 
 
 def share_inside(values: npt.NDArray[np.floating], inside: npt.NDArray[np.floating]) -> float:

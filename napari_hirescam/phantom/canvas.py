@@ -88,7 +88,7 @@ class Canvas:
 
     def index(self, reference: npt.ArrayLike) -> Points:
         """Map reference points [..., 3] to (fractional) voxel indices."""
-        return self.pose.to_patient(reference) / self.spacing_mm + self._middle
+        return np.asarray(self.pose.to_patient(reference) / self.spacing_mm + self._middle)
 
     def box(self, low: Sequence[float], high: Sequence[float]) -> Box:
         """Find the voxels that hold the reference box from `low` to `high` (may be empty)."""
@@ -105,7 +105,7 @@ class Canvas:
 
     def coverage(self, depth: Field) -> Field:
         """Turn depth below a surface (mm, negative outside) into the covered fraction."""
-        return np.clip(depth / np.float32(self.edge) + np.float32(0.5), 0, 1)
+        return np.asarray(np.clip(depth / np.float32(self.edge) + np.float32(0.5), 0, 1))
 
     def paint(self, coverage: Field, value: float | Field, box: Box | None = None) -> None:
         """Mix a material into the voxels it covers."""
@@ -139,7 +139,9 @@ class Canvas:
         z, y, x = z - np.float32(where[0]), y - np.float32(where[1]), x - np.float32(where[2])
         squared = np.zeros(np.broadcast_shapes(z.shape, y.shape), dtype=np.float32)
         steep = np.zeros_like(squared)
-        for (a, b, c), radius in zip(frame.astype(np.float32), semi.astype(np.float32), strict=True):
+        for (a, b, c), radius in zip(
+            frame.astype(np.float32), semi.astype(np.float32), strict=True
+        ):
             along = (a * z + (b * y + c * x)) / radius
             along *= along
             squared += along
@@ -279,4 +281,4 @@ def _overlap(one: Box, other: Box) -> Box:
 def smoothstep(value: Field, low: float, high: float) -> Field:
     """0 at `low`, 1 at `high` (which may be the smaller), smooth between."""
     t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    return np.asarray(t * t * (3 - 2 * t))

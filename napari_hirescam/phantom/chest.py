@@ -120,7 +120,7 @@ def _stream(seed: int, purpose: str) -> np.random.Generator:
 def _draw_pose(rng: np.random.Generator) -> Pose:
     tall, deep, wide = rng.uniform((0.95, 0.92, 0.92), (1.04, 1.02, 1.04))
     # The reference point at half height comes to the middle of the grid, give or take.
-    shift = rng.normal(0, (4, 3, 4)) + (-_MIDDLE_HEIGHT * tall, -8, 0)
+    shift = np.array([-_MIDDLE_HEIGHT * tall, -8, 0]) + rng.normal(0, (4, 3, 4))
     i, p, left = (float(s) for s in shift)
     return Pose((float(tall), float(deep), float(wide)), float(rng.normal(0, 0.035)), (i, p, left))
 
@@ -180,4 +180,4 @@ def _scan(canvas: Canvas, rng: np.random.Generator) -> None:
     # Photons are scarcest along the widest path, so noise grows towards the body's middle.
     middle = np.exp(-((canvas.x / 150) ** 2) - (canvas.y / 130) ** 2)
     strength = np.float32(level) * (0.55 + 0.55 * middle)
-    canvas.hu = blurred + strength * _grain(rng, canvas, 1.8)
+    canvas.hu = np.asarray(blurred + strength * _grain(rng, canvas, 1.8), dtype=np.float32)

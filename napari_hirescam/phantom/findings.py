@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_hirescam.phantom.canvas import Canvas, Field, Points, smoothstep
-from napari_hirescam.phantom.thorax import CORONARIES, SIDES, BoolArray, Thorax
+from napari_hirescam.phantom.courses import CORONARIES
+from napari_hirescam.phantom.thorax import SIDES, BoolArray, Thorax
 
 #: Which organ of :class:`~napari_hirescam.phantom.Phantom` each finding lies in.
 #: "lungs" are both lungs with their pleural space; "heart" reaches to the pericardium.
@@ -159,7 +160,7 @@ def _pneumothorax(thorax: Thorax, rng: np.random.Generator) -> BoolArray:
     canvas = thorax.canvas
     side = ("right", "left")[rng.integers(2)]
     air = _layered(thorax, -1, rng.uniform(18, 42), 0.0, rng)
-    air = air + np.float32(0.05) * np.abs(canvas.z - 120)
+    air += np.float32(0.05) * np.abs(canvas.z - 120)
     lung = canvas.coverage(thorax.lung[side])
     pleura = np.maximum(1 - np.abs(air) / canvas.edge, 0) * np.float32(min(1, 1.4 / canvas.edge))
     canvas.paint(0.16 * smoothstep(air, -45, -5) * lung, -350.0)  # the lung has sunk together
@@ -187,11 +188,11 @@ def _coronary_calcification(thorax: Thorax, rng: np.random.Generator) -> BoolArr
     return chalk > 0.25
 
 
-def _whole_heart(thorax: Thorax, rng: np.random.Generator) -> BoolArray:
+def _whole_heart(thorax: Thorax, _rng: np.random.Generator) -> BoolArray:
     return thorax.organs["heart"].copy()
 
 
-def _pericardial_effusion(thorax: Thorax, rng: np.random.Generator) -> BoolArray:
+def _pericardial_effusion(thorax: Thorax, _rng: np.random.Generator) -> BoolArray:
     # The fluid was painted with the heart; here only its place is told.
     return thorax.organs["heart"] & (thorax.heart < 0)
 

@@ -69,7 +69,7 @@ def _superellipse(
     root = np.maximum(total, np.float32(1e-6)) ** np.float32(1 / power)
     gradient = np.hypot(up / half_p, vp / half_l) * root / np.maximum(total, np.float32(1e-6))
     depth = (1 - root) / np.maximum(gradient, np.float32(1e-4))
-    return np.minimum(depth, np.minimum(half_p, half_l))
+    return np.asarray(np.minimum(depth, np.minimum(half_p, half_l)))
 
 
 def paint_trunk(canvas: Canvas, build: Build) -> Trunk:
@@ -114,9 +114,7 @@ def paint_couch(canvas: Canvas, build: Build) -> None:
     canvas.paint(foam, -930.0)
 
 
-def _paint_muscle(
-    canvas: Canvas, build: Build, cage: Field, skin: Field, shoulder: Field
-) -> None:
+def _paint_muscle(canvas: Canvas, build: Build, cage: Field, skin: Field, shoulder: Field) -> None:
     turn = np.abs(np.arctan2(canvas.x, canvas.y - 5))
     z = canvas.z
     beside_spine = 30 * np.exp(-(((np.abs(canvas.x) - 26) / 26) ** 2)) * (turn < 0.9)
@@ -136,7 +134,9 @@ def _paint_muscle(
         canvas.paint(canvas.coverage(fat), -100.0, box)
 
 
-def _paint_bone(canvas: Canvas, depth: Field, marrow: float, box: tuple[slice, slice, slice]) -> None:
+def _paint_bone(
+    canvas: Canvas, depth: Field, marrow: float, box: tuple[slice, slice, slice]
+) -> None:
     canvas.paint(canvas.coverage(depth), 620.0, box)
     canvas.paint(canvas.coverage(depth - 1.8), marrow, box)
 
@@ -194,11 +194,11 @@ def _paint_spine(canvas: Canvas, build: Build) -> Field:
     process = np.minimum(process, np.minimum(side - 9, 31 - side))
     canvas.paint(canvas.coverage(process), 430.0, box)
     tilt = up - (y - 33) * np.float32(0.45)
-    tilt = tilt + RIB_PITCH * (tilt < -RIB_PITCH / 2)
+    tilt = tilt + np.float32(RIB_PITCH) * (tilt < -RIB_PITCH / 2)
     spinous = np.minimum(np.minimum(2.8 - side, 5.5 - np.abs(tilt)), np.minimum(y - 33, 51 - y))
     canvas.paint(canvas.coverage(spinous), 420.0, box)
-    canvas.paint(canvas.coverage(8.0 - ring), 22.0, box)
-    canvas.paint(canvas.coverage(5.0 - np.hypot(x, y - 23.5)), 42.0, box)
+    canvas.paint(canvas.coverage(np.float32(8.0) - ring), 22.0, box)
+    canvas.paint(canvas.coverage(np.float32(5.0) - np.hypot(x, y - 23.5)), 42.0, box)
     return bodies
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.phantom.canvas import Canvas, Field, Points, smoothstep
+from napari_hirescam.phantom.courses import AIRWAYS, CORONARIES, GULLET, VESSELS
 from napari_hirescam.phantom.frame import Trunk
+from napari_hirescam.phantom.trees import branch, lung_tree
 
 BoolArray = npt.NDArray[np.bool_]
 SIDES = {"right": -1, "left": 1}
@@ -74,7 +76,7 @@ class Thorax:
         self.heart = self._heart()
         self._vessels = self._great_vessels()
         self.lung = {side: self._lung(sign) for side, sign in SIDES.items()}
-        self.trees = {side: _lung_tree(sign, rng) for side, sign in SIDES.items()}
+        self.trees = {side: lung_tree(sign, rng) for side, sign in SIDES.items()}
 
     def _dome(self) -> Field:
         """Height of the diaphragm, [1, rows, columns]."""
@@ -83,9 +85,7 @@ class Thorax:
         tops = []
         for sign, lower in ((-1, 0.0), (1, 13.0)):
             off = sign * x - 58
-            tops.append(
-                self.contents.dome + lower + np.where(off > 0, 46, 10) * (off / 70) ** 2
-            )
+            tops.append(self.contents.dome + lower + np.where(off > 0, 46, 10) * (off / 70) ** 2)
         left = smoothstep(x, -22, 34)
         return np.asarray(tops[0] * (1 - left) + tops[1] * left + fall, dtype=np.float32)
 
@@ -121,9 +121,7 @@ class Thorax:
         u, phi = np.asarray(along, dtype=np.float64), np.asarray(around, dtype=np.float64)
         ring = np.sqrt(np.maximum(1 - u**2, 0))
         unit = np.stack([u + 0 * phi, ring * np.cos(phi), ring * np.sin(phi)], axis=-1)
-        return np.asarray(
-            (unit * (self.heart_radii + above)) @ self.heart_axes + self.heart_centre
-        )
+        return np.asarray((unit * (self.heart_radii + above)) @ self.heart_axes + self.heart_centre)
 
     def _chambers(self) -> list[tuple[tuple[float, float, float], tuple[float, float, float]]]:
         """Offsets from the ventricles' centre and radii of right and left atrium."""
@@ -150,32 +148,14 @@ class Thorax:
         fluid = self.contents.pericardial_fluid
         room = np.minimum(self.trunk.cage - 5 - fluid, -self.trunk.spine - 7)
         np.minimum(depth, room, out=depth)
-        return np.minimum(depth, (self.dome - self.canvas.z) * np.float32(0.8) + 6 - fluid)
+        above_dome = (self.dome - self.canvas.z) * np.float32(0.8) + 6 - fluid
+        return np.asarray(np.minimum(depth, above_dome))
 
     def _great_vessels(self) -> list[tuple[str, tuple[slice, slice, slice], Field]]:
         base = np.asarray(self.contents.heart_shift)
-        courses: list[tuple[str, list[tuple[float, float, float]], list[float]]] = [
-            (
-                "aorta",
-                [(150, -18, 0), (126, -28, -13), (100, -26, -17), (84, -17, -13), (75, 0, 0),
-                 (77, 20, 14), (90, 36, 23), (112, 43, 26), (205, 45, 24), (345, 42, 10)],
-                [16, 16.5, 15.5, 14.5, 13.5, 13, 12.5, 12, 11.5, 10.5],
-            ),
-            ("pulmonary artery", [(152, -50, 6), (126, -44, 16), (110, -26, 18)], [14, 14, 13]),
-            ("pulmonary artery", [(110, -26, 18), (110, -5, -2), (114, 0, -36)], [12, 10.5, 8.5]),
-            ("pulmonary artery", [(110, -26, 18), (104, 0, 36), (110, 8, 44)], [12, 10.5, 8]),
-            ("vein", [(48, -24, -22), (85, -24, -28), (150, -12, -27)], [8.5, 9.5, 10]),
-            ("vein", [(40, -26, 40), (58, -36, 8), (72, -27, -24)], [6.5, 7, 7]),
-            ("vein", [(48, -24, -22), (28, -26, -36), (16, -18, -70)], [8, 7, 6]),
-            ("vein", [(176, 2, -22), (212, 6, -17), (345, 20, -18)], [11, 11, 11]),
-            ("vein", [(148, 18, -20), (140, 26, -50)], [7, 5]),
-            ("vein", [(146, 20, 20), (136, 28, 50)], [7, 5]),
-            ("artery", [(77, -10, -6), (50, -8, -18), (-10, -4, -30)], [6.5, 6, 5]),
-            ("artery", [(74, 0, 4), (40, -4, 14), (-10, -2, 24)], [4.2, 4, 3.8]),
-            ("artery", [(75, 12, 12), (38, 10, 26), (6, 2, 62)], [5.5, 5, 4.5]),
-        ]
         built = []
-        for name, path, radii in courses:
+        for name, path, radii in VESSELS:
+            # The vessels follow the heart, the less the further away they run.
             box, depth = self.canvas.tube(np.array(path, float) + base * 0.4, radii, margin=6)
             built.append((name, box, depth))
         return built
@@ -232,8 +212,15 @@ class Thorax:
         canvas.paint(canvas.coverage(stomach), 48.0, box)
         canvas.paint(canvas.coverage(stomach - 4), 18.0, box)
         canvas.paint(canvas.coverage(gas), -990.0, box)
-        vessels = _branch(np.array([[275.0, 12, -45]]), np.array([[-0.5, -0.4, -0.6]]), 5.0, 30,
-                          6, np.random.Generator(np.random.PCG64(7)), spread=0.8)
+        vessels = branch(
+            np.array([[275.0, 12, -45]]),
+            np.array([[-0.5, -0.4, -0.6]]),
+            5.0,
+            30,
+            6,
+            np.random.Generator(np.random.PCG64(7)),
+            spread=0.8,
+        )
         portal = canvas.thin_tubes(*vessels) * canvas.coverage(liver - 5)
         canvas.paint(portal, self.contents.blood + 5)
 
@@ -244,7 +231,7 @@ class Thorax:
         air = self.contents.lung + 55 * smoothstep(y, -60, 85) + 14 * texture
         cover = canvas.coverage(both)
         canvas.paint(cover, air)
-        for side, sign in SIDES.items():
+        for side in SIDES:
             inside = canvas.coverage(self.lung[side])
             fissure = np.maximum(1 - np.abs(self.oblique_fissure) / canvas.edge, 0)
             if side == "right":
@@ -304,17 +291,11 @@ class Thorax:
             canvas.paint(canvas.coverage(depth - 1.2), hu, box)
             if name == "aorta":
                 self.organs["aorta"] = _filled(canvas, box, depth)
-        gullet = np.array([(-20, 27, 5), (100, 34, 5), (170, 40, 7), (222, 33, 14), (252, 8, 40)])
-        box, depth = canvas.tube(gullet.astype(float), 6.5)
+        box, depth = canvas.tube(np.array(GULLET, float), 6.5)
         canvas.paint(canvas.coverage(depth), 38.0, box)
         canvas.paint(canvas.coverage(depth - 5.2), -300.0, box)
         windpipe = np.zeros(canvas.shape, dtype=bool)
-        courses = [
-            ([(-40, 6, 0), (45, 9, 0), (102, 16, -1)], [8.8, 8.6, 8.2]),
-            ([(102, 16, -1), (116, 15, -20), (124, 13, -38)], [7.4, 6.8, 5.6]),
-            ([(102, 16, -1), (120, 17, 18), (130, 17, 42)], [6.8, 6.2, 5.0]),
-        ]
-        tubes = [canvas.tube(np.array(path, float), radii) for path, radii in courses]
+        tubes = [canvas.tube(np.array(path, float), radii) for path, radii in AIRWAYS]
         for box, depth in tubes:
             canvas.paint(canvas.coverage(depth + 1.6), 45.0, box)
         for box, depth in tubes:
@@ -323,66 +304,7 @@ class Thorax:
         self.organs["trachea"] = windpipe
 
 
-#: Course of the coronary arteries over the ventricles, for :meth:`Thorax.on_heart`.
-CORONARIES: dict[str, tuple[Points, Points]] = {
-    "left anterior descending": (np.linspace(-0.45, 0.92, 14), np.linspace(0.55, 0.25, 14)),
-    "circumflex": (np.linspace(-0.42, -0.25, 12), np.linspace(0.65, 2.3, 12)),
-    "right": (np.linspace(-0.45, -0.25, 12), np.linspace(-0.5, -2.4, 12)),
-}
-
-
 def _filled(canvas: Canvas, box: tuple[slice, slice, slice], depth: Field) -> BoolArray:
     mask = np.zeros(canvas.shape, dtype=bool)
     mask[box] = depth > 0
     return mask
-
-
-def _branch(
-    starts: Points,
-    directions: Points,
-    radius: float,
-    length: float,
-    generations: int,
-    rng: np.random.Generator,
-    spread: float = 0.55,
-) -> tuple[Points, Points, Points]:
-    """Grow trees that fork in two; radii shrink by about Murray's cube law."""
-    grown: list[tuple[Points, Points, Points]] = []
-    at, way = starts, directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    radii = np.full(len(at), radius)
-    for generation in range(generations):
-        reach = length * 0.84**generation * rng.uniform(0.75, 1.25, (len(at), 1))
-        bend = way + rng.normal(0, 0.12, way.shape)
-        half = at + 0.5 * reach * bend
-        tip = half + 0.5 * reach * way
-        grown += [(at, half, radii), (half, tip, radii * 0.93)]
-        side = np.cross(way, rng.normal(size=way.shape))
-        side /= np.linalg.norm(side, axis=1, keepdims=True)
-        angle = rng.uniform(0.6, 1.25, (len(at), 1)) * spread
-        way = np.concatenate([way + angle * side, way - 0.85 * angle * side])
-        way /= np.linalg.norm(way, axis=1, keepdims=True)
-        at = np.concatenate([tip, tip])
-        radii = np.concatenate([radii * 0.83, radii * 0.76])
-    first, second, third = (np.concatenate(part) for part in zip(*grown, strict=True))
-    return first, second, third
-
-
-_ROOTS = np.array(
-    [(-0.95, 0.15, 0.35), (-0.55, -0.6, 0.6), (-0.5, 0.5, 0.7), (-0.75, -0.2, 0.55),
-     (-0.8, 0.55, 0.3), (-0.1, 0.65, 0.75),
-     (-0.1, -0.1, 1.0), (0.1, -0.75, 0.6), (0.45, -0.5, 0.75), (0.75, -0.3, 0.6),
-     (0.85, 0.35, 0.45), (0.95, 0.1, 0.15), (0.55, 0.65, 0.5), (0.6, 0.2, 0.8)]
-)  # fmt: skip
-
-
-def _lung_tree(
-    sign: int, rng: np.random.Generator
-) -> tuple[tuple[Points, Points, Points], tuple[Points, Points, Points]]:
-    """Vessels and airways of one lung, grown from its hilum towards the segments."""
-    hilum = np.array([120.0, 8.0, sign * 40.0])
-    roots = _ROOTS * (1, 1, sign) + rng.normal(0, 0.08, _ROOTS.shape)
-    seats = hilum + roots * 5
-    airways_rng = np.random.Generator(np.random.PCG64(rng.integers(2**31)))
-    vessels = _branch(seats, roots, 3.6, 28, 9, rng)
-    airways = _branch(seats + (2, 4, 0), roots + 0.06, 2.7, 27, 6, airways_rng)
-    return vessels, airways
