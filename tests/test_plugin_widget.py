@@ -188,6 +188,21 @@ def test_side_by_side_shows_both_methods_and_can_be_left(done, viewer):
     assert not viewer.canvas.grid.enabled
 
 
+@pytest.mark.parametrize("how", ["the grid is put off", "the second CT is deleted"])
+def test_side_by_side_that_the_user_ends_leaves_one_method(qtbot, done, viewer, how):
+    done.display.method.value = BOTH
+    if "grid" in how:
+        viewer.canvas.grid.enabled = False
+    else:
+        viewer.layers.remove("chest (second view)")
+    qtbot.waitUntil(lambda: not done.display.side_by_side)
+    assert [layer.name.split(" (")[0] for layer in viewer.layers] == [
+        "chest",
+        f"HiResCAM: {done.labels.ticked[0]}",
+    ]
+    assert not viewer.canvas.grid.enabled
+
+
 def test_the_sliders_act_on_the_shown_maps(done):
     (layer,) = done.maps.layers.values()
     done.display.threshold.setValue(60)
@@ -201,6 +216,13 @@ def test_the_3d_button_goes_there_and_back(done, viewer):
     assert viewer.dims.ndisplay == 3
     done.display.three_d.click()
     assert viewer.dims.ndisplay == 2
+
+
+def test_napari_s_own_2d_button_ends_the_3d_view(done, viewer):
+    done.display.three_d.click()
+    viewer.dims.ndisplay = 2
+    assert not done.display.three_d.isChecked()
+    assert done.ct.layer.rendering == "mip"
 
 
 def test_deleting_a_map_layer_takes_its_tick(done, viewer):
@@ -264,6 +286,23 @@ def test_taking_the_widget_out_of_the_window_stops_its_run(qtbot, ready, viewer,
     viewer.layers.remove("chest")  # nobody listens any more
     assert told() == []
     ready.deleteLater()
+
+
+def test_closing_the_window_stops_the_run(qtbot, ready, viewer, endless):
+    ready.run_panel.button.click()
+    qtbot.waitUntil(endless.started.is_set)
+    job = ready.run_panel.job
+    viewer.close()
+    qtbot.waitUntil(lambda: job.stopping)
+    FunctionWorker.await_workers(5000)
+
+
+def test_a_ct_that_is_opened_becomes_the_chosen_one(qtbot, ready, viewer, tmp_path):
+    second = write_ct(tmp_path / "second.nii.gz")
+    viewer.add_image(np.zeros((3, 3, 3)), name="not a CT of ours", units="mm")
+    assert ready.ct.layer.name == "chest"
+    _open_ct(qtbot, ready, second)
+    assert ready.ct.layer.name == "second"
 
 
 def test_a_model_that_raises_while_it_runs_is_told_in_one_sentence(

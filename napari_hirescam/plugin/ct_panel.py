@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from magicgui.widgets import create_widget
-from napari.layers import Image, Layer
+from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -21,12 +21,13 @@ from qtpy.QtWidgets import (
 
 from napari_hirescam.errors import HirescamError
 from napari_hirescam.plugin.ct_layers import (
+    is_ct_of_ours,
     is_map_or_copy,
     layer_from_volume,
     placement_doubt,
     widen_contrast_range,
 )
-from napari_hirescam.plugin.jobs import Job, Progress, ShouldStop, tell_error
+from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
 from napari_hirescam.plugin.reader import show_notes
 from napari_hirescam.plugin.viewer_events import ViewerEvents
 
@@ -55,7 +56,8 @@ class CtPanel(QGroupBox):
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__("CT", parent)
         self._viewer = viewer
-        self._job: Job | None = None
+        self._current = CurrentJob()
+        self.destroyed.connect(self._current.abandon)
 
         # magicgui types this as its base class, which knows nothing of choices.
         self._combo = cast(
@@ -102,7 +104,7 @@ class CtPanel(QGroupBox):
     @property
     def busy(self) -> bool:
         """True while a CT is being read."""
-        return self._job is not None
+        return self._current.job is not None
 
     def choose(self, layer: Image) -> None:
         """Choose a layer of the viewer."""
@@ -111,7 +113,7 @@ class CtPanel(QGroupBox):
 
     def open_path(self, path: Path) -> None:
         """Read a CT in a thread and add it to the viewer as the chosen one."""
-        if self._job is not None:
+        if self._current.job is not None:
             return
 
         def read(progress: Progress, should_stop: ShouldStop) -> Volume:
@@ -119,21 +121,19 @@ class CtPanel(QGroupBox):
 
             return read_volume(path, progress=progress, should_stop=should_stop)
 
-        self._job = Job(read, subject=path.name)
-        self._job.progressed.connect(self._on_progress)
-        self._job.succeeded.connect(self._add)
-        self._job.failed.connect(self._on_failed)
-        self._job.ended.connect(self._on_ended)
+        self._current.job = Job(read, subject=path.name)
+        self._current.job.progressed.connect(self._on_progress)
+        self._current.job.succeeded.connect(self._add)
+        self._current.job.failed.connect(self._on_failed)
+        self._current.job.ended.connect(self._on_ended)
         self._open.setEnabled(False)
         self.busy_changed.emit()
-        self._job.start()
+        self._current.job.start()
 
     def abandon(self) -> None:
         """Stop what runs and report nothing any more."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-            self._open.setEnabled(True)
+        self._current.abandon()
+        self._open.setEnabled(True)
 
     def _choices(self, _combo: object) -> list[Image]:
         return [
@@ -143,16 +143,15 @@ class CtPanel(QGroupBox):
         ]
 
     def _on_layers_changed(self, event: Event) -> None:
-        if event.type == "inserted":
-            self._on_inserted(event.value)
         chosen = self.layer
+        if event.type == "inserted" and is_ct_of_ours(event.value):
+            widen_contrast_range(event.value)
+            # Whoever opens a CT means to work on it.
+            chosen = event.value
         self._combo.reset_choices()
         # The combo box finds its choice again by name, and so loses a layer that was renamed.
         if chosen is not None and chosen is not self.layer and chosen in self._viewer.layers:
             self._combo.value = chosen
-
-    def _on_inserted(self, layer: Layer) -> None:
-        widen_contrast_range(layer)
 
     def _on_chosen(self, _layer: Image | None) -> None:
         doubt = placement_doubt(self.layer) if self.layer is not None else ""
@@ -175,7 +174,7 @@ class CtPanel(QGroupBox):
         tell_error(error)
 
     def _on_ended(self) -> None:
-        self._job = None
+        self._current.job = None
         self._open.setEnabled(True)
         self.busy_changed.emit()
 

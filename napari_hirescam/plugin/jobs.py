@@ -124,6 +124,23 @@ class Job(QObject):
         self.ended.emit()
 
 
+class CurrentJob:
+    """The job a panel is waiting for.
+
+    Not a Qt object, so that it is still whole when Qt has deleted the panel: connect
+    ``panel.destroyed`` to :meth:`abandon`.
+    """
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+
+    def abandon(self) -> None:
+        """Stop the job, if there is one, and hear no more of it."""
+        job, self.job = self.job, None
+        if job is not None:
+            job.abandon()
+
+
 def _log_warning(
     message: Warning | str,
     category: type[Warning],

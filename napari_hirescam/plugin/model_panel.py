@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hirescam.errors import HirescamError
-from napari_hirescam.plugin.jobs import Job, Progress, ShouldStop, tell_error
+from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
 from napari_hirescam.plugin.model_facts import ModelFacts, describe_model
 from napari_hirescam.plugin.trust_dialog import TrustQuestion
 
@@ -41,7 +41,8 @@ class ModelPanel(QGroupBox):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Model", parent)
-        self._job: Job | None = None
+        self._current = CurrentJob()
+        self.destroyed.connect(self._current.abandon)
         self._loaded: Loaded | None = None
         self._question = TrustQuestion(self)
 
@@ -84,11 +85,11 @@ class ModelPanel(QGroupBox):
     @property
     def busy(self) -> bool:
         """True while a model is being loaded."""
-        return self._job is not None
+        return self._current.job is not None
 
     def load(self, path: Path) -> None:
         """Load a model in a thread; the one before stays until it has succeeded."""
-        if self._job is not None:
+        if self._current.job is not None:
             return
 
         def work(_progress: Progress, should_stop: ShouldStop) -> Loaded:
@@ -100,14 +101,14 @@ class ModelPanel(QGroupBox):
             )
             return classifier, examine_target_layer(classifier)
 
-        self._job = Job(work, subject=path.name)
-        self._job.succeeded.connect(self._on_loaded)
-        self._job.failed.connect(self._on_failed)
-        self._job.ended.connect(self._on_ended)
+        self._current.job = Job(work, subject=path.name)
+        self._current.job.succeeded.connect(self._on_loaded)
+        self._current.job.failed.connect(self._on_failed)
+        self._current.job.ended.connect(self._on_ended)
         self._open.setEnabled(False)
         self._open.setText("Loading…")
         self.busy_changed.emit()
-        self._job.start()
+        self._current.job.start()
 
     def load_sample(self) -> None:
         """Load the sample model that comes with the plugin."""
@@ -122,10 +123,8 @@ class ModelPanel(QGroupBox):
 
     def abandon(self) -> None:
         """Stop what runs and report nothing any more."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-            self._reset_button()
+        self._current.abandon()
+        self._reset_button()
 
     def _on_loaded(self, loaded: Loaded) -> None:
         self._loaded = loaded
@@ -141,7 +140,7 @@ class ModelPanel(QGroupBox):
         self.failed.emit(error)
 
     def _on_ended(self) -> None:
-        self._job = None
+        self._current.job = None
         self._reset_button()
         self.busy_changed.emit()
 

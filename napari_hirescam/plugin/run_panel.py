@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_hirescam.errors import HirescamError
-from napari_hirescam.plugin.jobs import Job, Progress, ShouldStop, tell_error
+from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
 
 if TYPE_CHECKING:
     from napari_hirescam.attention import Explanation
@@ -29,7 +29,8 @@ class RunPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._job: Job | None = None
+        self._current = CurrentJob()
+        self.destroyed.connect(self._current.abandon)
         self._volume: Volume | None = None
         self._ready = False
 
@@ -58,7 +59,7 @@ class RunPanel(QWidget):
     @property
     def job(self) -> Job | None:
         """The run that is going on."""
-        return self._job
+        return self._current.job
 
     @property
     def hint_text(self) -> str:
@@ -71,12 +72,12 @@ class RunPanel(QWidget):
         self._ready = ready
         self._hint.setText(hint)
         self._hint.setVisible(bool(hint))
-        if self._job is None:
+        if self._current.job is None:
             self._button.setEnabled(ready)
 
     def start(self, volume: Volume, classifier: Classifier, at_mm: Point | None) -> None:
         """Explain a CT in a thread."""
-        if self._job is not None:
+        if self._current.job is not None:
             return
 
         def work(progress: Progress, should_stop: ShouldStop) -> Explanation:
@@ -87,28 +88,28 @@ class RunPanel(QWidget):
             )
 
         self._volume = volume
-        self._job = Job(work, subject=volume.name)
-        self._job.progressed.connect(self._on_progress)
-        self._job.succeeded.connect(self._on_succeeded)
-        self._job.failed.connect(self._on_failed)
-        self._job.ended.connect(self._on_ended)
+        self._current.job = Job(work, subject=volume.name)
+        self._current.job.progressed.connect(self._on_progress)
+        self._current.job.succeeded.connect(self._on_succeeded)
+        self._current.job.failed.connect(self._on_failed)
+        self._current.job.ended.connect(self._on_ended)
         self._button.setText("Cancel")
         self._button.setToolTip("Stop the computation; nothing that is shown changes.")
         self.show_progress("Preparing the CT", 0, 0)
         self.busy_changed.emit()
-        self._job.start()
+        self._current.job.start()
 
     def cancel(self) -> None:
         """Ask the run to stop."""
-        if self._job is not None:
-            self._job.stop()
+        if self._current.job is not None:
+            self._current.job.stop()
             self._button.setText("Cancelling…")
             self._button.setEnabled(False)
 
     def abandon(self) -> None:
         """Stop the run and report nothing any more."""
-        if self._job is not None:
-            self._job.abandon()
+        if self._current.job is not None:
+            self._current.abandon()
             self._on_ended()
 
     def show_progress(self, what: str, done: int, total: int) -> None:
@@ -120,11 +121,11 @@ class RunPanel(QWidget):
 
     def hide_progress(self) -> None:
         """Take the bar away, unless a run needs it."""
-        if self._job is None:
+        if self._current.job is None:
             self._bar.hide()
 
     def _on_clicked(self) -> None:
-        if self._job is None:
+        if self._current.job is None:
             self.run_requested.emit()
         else:
             self.cancel()
@@ -141,7 +142,7 @@ class RunPanel(QWidget):
         self.failed.emit(error)
 
     def _on_ended(self) -> None:
-        self._job = None
+        self._current.job = None
         self._volume = None
         self._button.setText("Run")
         self._button.setToolTip("Score the CT and compute the attention maps of every label.")

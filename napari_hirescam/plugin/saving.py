@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_hirescam.errors import HirescamError
-from napari_hirescam.plugin.jobs import Job, Progress, ShouldStop, tell_error
+from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
 
 if TYPE_CHECKING:
     from napari_hirescam.attention.result import Explanation, PlacementName
@@ -33,12 +33,13 @@ class MapSaver(QObject):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._widget = parent
-        self._job: Job | None = None
+        self._current = CurrentJob()
+        self.destroyed.connect(self._current.abandon)
 
     @property
     def job(self) -> Job | None:
         """The saving that is going on."""
-        return self._job
+        return self._current.job
 
     def ask_and_save(
         self,
@@ -73,7 +74,7 @@ class MapSaver(QObject):
         overwrite: bool = False,
     ) -> None:
         """Write the maps and the scores in a thread."""
-        if self._job is not None:
+        if self._current.job is not None:
             return
 
         def work(progress: Progress, should_stop: ShouldStop) -> list[Path]:
@@ -91,20 +92,18 @@ class MapSaver(QObject):
                 should_stop=should_stop,
             )
 
-        self._job = Job(work, subject=str(folder))
-        self._job.progressed.connect(self._on_progress)
-        self._job.succeeded.connect(self._on_saved)
-        self._job.failed.connect(self._on_failed)
-        self._job.ended.connect(self._on_ended)
+        self._current.job = Job(work, subject=str(folder))
+        self._current.job.progressed.connect(self._on_progress)
+        self._current.job.succeeded.connect(self._on_saved)
+        self._current.job.failed.connect(self._on_failed)
+        self._current.job.ended.connect(self._on_ended)
         self.progressed.emit("Saving maps", 0, 0)
         self.busy_changed.emit()
-        self._job.start()
+        self._current.job.start()
 
     def abandon(self) -> None:
         """Stop what runs and report nothing any more."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
+        self._current.abandon()
 
     def _on_progress(self, done: int, total: int) -> None:
         self.progressed.emit("Saving maps", done, total)
@@ -116,7 +115,7 @@ class MapSaver(QObject):
         tell_error(error)
 
     def _on_ended(self) -> None:
-        self._job = None
+        self._current.job = None
         self.busy_changed.emit()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.experimental import link_layers, unlink_layers
 from napari.layers import Image, Layer
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hirescam.plugin.ct_layers import METADATA_KEY
 from napari_hirescam.plugin.viewer_events import ViewerEvents
@@ -31,6 +31,9 @@ class SideBySide(QObject):
         Gives the map layers that belong into the right cell.
     """
 
+    #: The two views ended otherwise than by :meth:`leave`: a CT was deleted, the grid put off.
+    ended = Signal()
+
     def __init__(
         self,
         viewer: ViewerModel,
@@ -50,7 +53,7 @@ class SideBySide(QObject):
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
-        self._soon.timeout.connect(self.arrange)
+        self._soon.timeout.connect(self._settle)
 
     @property
     def active(self) -> bool:
@@ -77,6 +80,7 @@ class SideBySide(QObject):
         link_layers([ct, self._copy], _LINKED)
         self._events.connect(self._viewer.layers.events.inserted, self._on_inserted)
         self._events.connect(self._viewer.layers.events.removed, self._on_removed)
+        self._events.connect(grid.events.enabled, self._on_grid_toggled)
         self.arrange()
         grid.shape, grid.spacing, grid.enabled = (1, 2), 0.01, True
         self._viewer.fit_to_view(margin=0)
@@ -128,8 +132,18 @@ class SideBySide(QObject):
     def _on_removed(self, event: Event) -> None:
         if event.value is self._ct or event.value is self._copy:
             self.leave()
-        else:
+        self._soon.start()
+
+    def _on_grid_toggled(self, event: Event) -> None:
+        if not event.value:
+            self.leave()
             self._soon.start()
+
+    def _settle(self) -> None:
+        if self.active:
+            self.arrange()
+        else:
+            self.ended.emit()
 
 
 def _second(ct: Image) -> Image:

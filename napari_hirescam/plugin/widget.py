@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_hirescam.volume import Volume
 
 _WIDTH = 390
+_N_SLICE_AXES = 2
 
 
 class HiResCAMWidget(QWidget):
@@ -162,12 +163,14 @@ class HiResCAMWidget(QWidget):
         self.display.three_d_toggled.connect(self._toggle_3d)
         self.display.peak_requested.connect(self.go_to_peak)
         self.display.save_requested.connect(self._save)
+        self.side_by_side.ended.connect(self._on_side_by_side_ended)
         self.saver.progressed.connect(self.run_panel.show_progress)
         self.saver.busy_changed.connect(self._on_busy_changed)
         viewer, events = self._viewer, self._events
         events.connect(viewer.layers.events.removed, self._on_layer_removed)
         events.connect(viewer.layers.selection.events.active, self._on_active_changed)
         events.connect(viewer.dims.events.point, self._on_position_changed)
+        events.connect(viewer.dims.events.ndisplay, self._on_ndisplay_changed)
         for connections in self._all_events():
             self.destroyed.connect(connections.disconnect)
 
@@ -277,6 +280,15 @@ class HiResCAMWidget(QWidget):
             self.side_by_side.enter(layer)
         else:
             self.side_by_side.leave()
+
+    def _on_side_by_side_ended(self) -> None:
+        if self.display.side_by_side:
+            # One view cannot show two methods over each other.
+            self.display.method.value = self.display.methods[0]
+
+    def _on_ndisplay_changed(self, event: Event) -> None:
+        if event.value == _N_SLICE_AXES:
+            self.display.three_d.setChecked(False)
 
     def _right_maps(self) -> list[Image]:
         return [layer for (_, method), layer in self.maps.layers.items() if method == "gradcam"]
