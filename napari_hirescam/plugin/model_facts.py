@@ -53,8 +53,8 @@ def describe_model(classifier: Classifier, report: TargetReport) -> ModelFacts:
     window = f"{low:.0f} to {high:.0f} HU"
     labels = _count(len(spec.labels), "label")
     lines = [
-        f"<b>{labels}</b>; input {fit}{size} voxels of {spacing}, {window}",
-        f"Target layer <b>{escape(spec.target_layer)}</b>: {_what_cells_see(report)}",
+        f"<b>{labels}</b>; sees {fit}{size} voxels of {spacing}, {window}",
+        f"<b>{escape(spec.target_layer)}</b>: {_what_cells_see(report)}",
         _guarantee_line(report),
     ]
     details = (
@@ -64,7 +64,7 @@ def describe_model(classifier: Classifier, report: TargetReport) -> ModelFacts:
         f"Weights: {spec.weights} (SHA-256 {classifier.weights_sha256[:16]}…)\n"
         f"Computed on: {classifier.device}"
     )
-    return ModelFacts(spec.name, spec.description, "<br>".join(lines), details)
+    return ModelFacts(spec.name, spec.description, f"<small>{'<br>'.join(lines)}</small>", details)
 
 
 def millimetres(lengths: Sequence[float]) -> str:

@@ -60,9 +60,6 @@ class ModelPanel(QGroupBox):
 
         self._facts = QLabel(_NO_MODEL)
         self._facts.setWordWrap(True)
-        smaller = self._facts.font()
-        smaller.setPointSizeF(0.9 * smaller.pointSizeF())
-        self._facts.setFont(smaller)
 
         row = QHBoxLayout()
         row.addWidget(self._name, 1)

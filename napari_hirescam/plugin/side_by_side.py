@@ -83,7 +83,7 @@ class SideBySide(QObject):
         self._events.connect(grid.events.enabled, self._on_grid_toggled)
         self.arrange()
         grid.shape, grid.spacing, grid.enabled = (1, 2), 0.01, True
-        self._viewer.fit_to_view(margin=0)
+        self._viewer.fit_to_view(layers=[ct, self._copy], margin=0)
         self._viewer.layers.selection.active = ct
 
     def leave(self) -> None:

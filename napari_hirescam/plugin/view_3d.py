@@ -53,7 +53,7 @@ class View3D:
         for layer in cts:
             self._set(layer, _CT_IN_3D)
         self._viewer.dims.ndisplay = 3
-        self._viewer.fit_to_view(margin=0)
+        self._viewer.fit_to_view(layers=cts or None, margin=0)
         camera.set_view_direction(view_direction=_VIEW_DIRECTION, up_direction=_HEAD_UP)
         # napari fits the body's diagonal, which is never seen at once from here.
         camera.zoom *= _CLOSER

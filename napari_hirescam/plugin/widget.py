@@ -132,7 +132,7 @@ class HiResCAMWidget(QWidget):
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(4, 4, 4, 4)
-        column.setSpacing(6)
+        column.setSpacing(4)
         for panel in (self.ct, self.model, self.run_panel):
             column.addWidget(panel)
         column.addWidget(labels_box, 1)
