@@ -46,7 +46,9 @@ def describe_model(classifier: Classifier, report: TargetReport) -> ModelFacts:
         spacing = f"{asked.spacing_mm[0]:.3g} mm"
     else:
         spacing = millimetres(asked.spacing_mm)
-    size = _TIMES.join("any" if n is None else str(n) for n in asked.shape)
+    slices, rows, columns = asked.shape
+    plane = f"{rows}{_TIMES}{columns}"
+    size = f"{plane} in each slice," if slices is None else f"{slices}{_TIMES}{plane}"
     fit = "a window of " if asked.fit == "window" else ""
     low, high = asked.window_hu
     cells = _TIMES.join(map(str, report.cells))

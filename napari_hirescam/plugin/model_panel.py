@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Loaded = tuple[Classifier, TargetReport]
 
-_NO_MODEL = "No model yet. Open a model folder, or take the sample model."
+_NO_MODEL = "<small>Open a model folder, or take the sample model.</small>"
 
 
 class ModelPanel(QGroupBox):
@@ -46,7 +46,7 @@ class ModelPanel(QGroupBox):
         self._loaded: Loaded | None = None
         self._question = TrustQuestion(self)
 
-        self._name = QLabel("–")  # noqa: RUF001
+        self._name = QLabel("<i>none</i>")
         self._name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._open = QPushButton()
         self._open.setText("Open model…")

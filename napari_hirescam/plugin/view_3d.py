@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 # From the front, a little from above and from the patient's right; head up.
 _VIEW_DIRECTION = (0.12, 1.0, -0.25)
 _HEAD_UP = (-1.0, 0.0, 0.0)
-_CLOSER = 1.06
 
 # The skeleton, near parts brighter than far ones, in a faint body: the heat keeps its place
 # between the ribs and everything soft lets it through.
@@ -55,8 +54,6 @@ class View3D:
         self._viewer.dims.ndisplay = 3
         self._viewer.fit_to_view(layers=cts or None, margin=0)
         camera.set_view_direction(view_direction=_VIEW_DIRECTION, up_direction=_HEAD_UP)
-        # napari fits the body's diagonal, which is never seen at once from here.
-        camera.zoom *= _CLOSER
 
     def leave(self) -> None:
         """Go back to slices, camera and rendering included."""
