@@ -1,4 +1,4 @@
-"""CTs, model folders and explanations that the plugin's tests are run on."""
+"""CTs, model folders and explanations for the plugin's tests, and the steps of a user."""
 
 from __future__ import annotations
 
@@ -96,3 +96,22 @@ def make_explanation(
         input_grid=Grid((24, 40, 40), np.eye(4)),
         provenance={"model": "by hand"},
     )
+
+
+def open_ct(qtbot, widget, path) -> None:
+    widget.ct.open_path(path)
+    qtbot.waitUntil(lambda: not widget.ct.busy, timeout=10000)
+
+
+def load_model(qtbot, widget, path) -> None:
+    widget.model.load(path)
+    qtbot.waitUntil(lambda: not widget.model.busy, timeout=20000)
+
+
+def run(qtbot, widget) -> None:
+    widget.run_panel.button.click()
+    qtbot.waitUntil(lambda: widget.run_panel.job is None, timeout=20000)
+
+
+def map_names(viewer) -> list[str]:
+    return [layer.name.split(" (")[0] for layer in viewer.layers if "CAM: " in layer.name]

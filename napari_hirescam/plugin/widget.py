@@ -8,7 +8,7 @@ import napari
 from napari.layers import Image, Points
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtWidgets import QFrame, QGroupBox, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_hirescam.errors import HirescamError
 from napari_hirescam.plugin.ct_layers import volume_from_layer
@@ -16,10 +16,9 @@ from napari_hirescam.plugin.ct_panel import CtPanel
 from napari_hirescam.plugin.display_panel import DisplayPanel
 from napari_hirescam.plugin.jobs import tell_error
 from napari_hirescam.plugin.label_model import LabelTableModel
-from napari_hirescam.plugin.label_table import LabelTable
+from napari_hirescam.plugin.labels_panel import LabelsPanel
 from napari_hirescam.plugin.map_layers import MapLayers, peak_mm
 from napari_hirescam.plugin.model_panel import ModelPanel
-from napari_hirescam.plugin.proof import proof_html
 from napari_hirescam.plugin.run_panel import RunPanel
 from napari_hirescam.plugin.saving import MapSaver
 from napari_hirescam.plugin.side_by_side import SideBySide
@@ -62,8 +61,7 @@ class HiResCAMWidget(QWidget):
         self.ct = CtPanel(viewer)
         self.model = ModelPanel()
         self.run_panel = RunPanel()
-        self.table = LabelTable(self.labels)
-        self.proof = QLabel()
+        self.labels_panel = LabelsPanel(self.labels)
         self.display = DisplayPanel()
         self.saver = MapSaver(self)
         self.side_by_side = SideBySide(viewer, self._right_maps, self)
@@ -100,8 +98,10 @@ class HiResCAMWidget(QWidget):
 
     def go_to_peak(self, label: str | None = None) -> None:
         """Move the slices to the strongest cell of a label, the current one by default."""
-        label = label or self._current_label()
-        if self._explanation is None or label is None:
+        if self._explanation is None:
+            return
+        label = label or self.labels_panel.current_label(self._explanation)
+        if label is None:
             return
         method, placement = self.display.methods[0], self.display.style_of_maps().placement
         peak = peak_mm(self._explanation.map(label, method, placement))
@@ -117,25 +117,13 @@ class HiResCAMWidget(QWidget):
         return bool(super().event(event))
 
     def _lay_out(self) -> None:
-        labels_box = self._labels_box = QGroupBox("Labels")
-        self.proof.setWordWrap(True)
-        self.proof.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.proof.setToolTip(
-            "Where the guarantee holds, the cells of a HiResCAM map add up to the score: nothing "
-            "that raised it is left out and nothing is invented."
-        )
-        self.proof.hide()
-        box = QVBoxLayout(labels_box)
-        box.addWidget(self.table, 1)
-        box.addWidget(self.proof)
-
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(4, 4, 4, 4)
         column.setSpacing(4)
         for panel in (self.ct, self.model, self.run_panel):
             column.addWidget(panel)
-        column.addWidget(labels_box, 1)
+        column.addWidget(self.labels_panel, 1)
         column.addWidget(self.display)
 
         scroll = QScrollArea()
@@ -157,7 +145,7 @@ class HiResCAMWidget(QWidget):
         self.run_panel.run_requested.connect(self.run)
         self.run_panel.explained.connect(self._on_explained)
         self.labels.ticks_changed.connect(self._on_ticks_changed)
-        self.table.current_changed.connect(self._update_proof)
+        self.labels_panel.table.current_changed.connect(self._update_proof)
         self.display.maps_changed.connect(self._show_maps)
         self.display.style_changed.connect(self._restyle)
         self.display.three_d_toggled.connect(self._toggle_3d)
@@ -217,7 +205,7 @@ class HiResCAMWidget(QWidget):
         self.run_panel.abandon()
         self._explanation = self._volume = None
         self.labels.set_labels(classifier.labels)
-        self._labels_box.setTitle("Labels")
+        self.labels_panel.name_ct("")
         self._show_maps()
         self.display.setEnabled(False)
         self._update_ready()
@@ -226,10 +214,9 @@ class HiResCAMWidget(QWidget):
         self._explanation, self._volume = explanation, volume
         self._run_layer = None
         self._shown = ()
-        self._labels_box.setTitle(f"Labels of {volume.name}")
+        self.labels_panel.name_ct(volume.name)
         self.display.offer(explanation)
         self.labels.set_explanation(explanation)
-        self.table.select(self.labels.ticked[0])
         known = volume.source.notes if volume.source else ()
         for note in explanation.provenance.get("notes", ()):
             if note not in known:
@@ -267,11 +254,9 @@ class HiResCAMWidget(QWidget):
         self.labels.refresh()
         added = [label for label in ticked if label not in self._shown]
         self._shown = ticked
+        self.labels_panel.follow_ticks(added)
         if added:
-            self.table.select(added[-1])
             self.go_to_peak(added[-1])
-        elif ticked and self.table.current_label() not in ticked:
-            self.table.select(ticked[-1])
         self._update_proof()
 
     def _show_grid(self) -> None:
@@ -307,21 +292,8 @@ class HiResCAMWidget(QWidget):
         else:
             self.view_3d.leave()
 
-    def _current_label(self) -> str | None:
-        """Name the selected label if it is scored, else the one ticked first."""
-        selected = self.table.current_label()
-        ticked = self.labels.ticked
-        if self._explanation is not None and selected in self._explanation.labels:
-            return selected
-        return ticked[0] if ticked else None
-
     def _update_proof(self) -> None:
-        label = self._current_label()
-        if self._explanation is None or label is None:
-            self.proof.hide()
-            return
-        self.proof.setText(proof_html(self._explanation, label, self.display.methods))
-        self.proof.show()
+        self.labels_panel.show_proof(self._explanation, self.display.methods)
 
     # -- saving and stopping ---------------------------------------------------------------
 

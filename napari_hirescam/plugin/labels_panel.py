@@ -1,0 +1,70 @@
+"""The labels' table with, under it, the proof of the map that is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGroupBox, QLabel, QVBoxLayout, QWidget
+
+from napari_hirescam.plugin.label_table import LabelTable
+from napari_hirescam.plugin.proof import proof_html
+
+if TYPE_CHECKING:
+    from napari_hirescam.attention.result import Explanation
+    from napari_hirescam.plugin.label_model import LabelTableModel
+
+
+class LabelsPanel(QGroupBox):
+    """Ticks, scores and the check of the guarantee.
+
+    Parameters
+    ----------
+    model
+        The labels.
+    """
+
+    def __init__(self, model: LabelTableModel, parent: QWidget | None = None) -> None:
+        super().__init__("Labels", parent)
+        self._model = model
+        self.table = LabelTable(model)
+        self.proof = QLabel()
+        self.proof.setWordWrap(True)
+        self.proof.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.proof.setToolTip(
+            "Where the guarantee holds, the cells of a HiResCAM map add up to the score: nothing "
+            "that raised it is left out and nothing is invented."
+        )
+        self.proof.hide()
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.proof)
+
+    def name_ct(self, name: str) -> None:
+        """Say in the title whose scores these are; "" if nobody's."""
+        self.setTitle(f"Labels of {name}" if name else "Labels")
+
+    def current_label(self, explanation: Explanation) -> str | None:
+        """Name the selected label if it is scored, else the one ticked first."""
+        selected, ticked = self.table.current_label(), self._model.ticked
+        if selected in explanation.labels:
+            return selected
+        return ticked[0] if ticked else None
+
+    def follow_ticks(self, added: Sequence[str]) -> None:
+        """Select the label ticked last, so that the proof speaks of a map that is shown."""
+        ticked = self._model.ticked
+        if added:
+            self.table.select(added[-1])
+        elif ticked and self.table.current_label() not in ticked:
+            self.table.select(ticked[-1])
+
+    def show_proof(self, explanation: Explanation | None, methods: Sequence[str]) -> None:
+        """Write the proof of the current label's maps; nothing without an explanation."""
+        label = self.current_label(explanation) if explanation is not None else None
+        if explanation is None or label is None:
+            self.proof.hide()
+            return
+        self.proof.setText(proof_html(explanation, label, methods))
+        self.proof.show()
