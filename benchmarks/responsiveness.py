@@ -28,6 +28,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_hirescam import plugin
+from napari_hirescam.plugin.display_panel import BOTH
 from napari_hirescam.plugin.view import window_with_widget
 from napari_hirescam.plugin.widget import HiResCAMWidget
 from napari_hirescam.sample import sample_ct_path, sample_model_path
@@ -164,7 +165,7 @@ def main() -> None:
         switches["method"].append(milliseconds(lambda key=method: choose_method(widget, key)))
         settle()
     for k in range(4):
-        way = ("side_by_side", "hirescam")[k % 2]
+        way = (BOTH, "hirescam")[k % 2]
         switches["side by side"].append(milliseconds(lambda key=way: choose_method(widget, key)))
         settle()
     for what, spent in switches.items():

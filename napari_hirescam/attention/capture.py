@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_hirescam.attention.faithfulness import BiasTerms
 from napari_hirescam.errors import Cancelled
 from napari_hirescam.models.borrow import SplitNetwork
 from napari_hirescam.models.dry_run import find_layer
+from napari_hirescam.models.head import HeadTape
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
 Progress = Callable[[int, int], None]
@@ -37,14 +36,23 @@ class Captured:
         [1, K], with the graph of the head.
     head_node
         Autograd node of the copy of the activation that the head read.
-    bias
-        What the head's layers added.
+    head
+        The head as a function: the logits that another activation would have. May raise
+        :class:`~napari_hirescam.models.head.HeadCannotBeReplayedError`.
+    hidden
+        Calls of the head whose results depend on the activation unseen by gradients.
     """
 
     activation: Tensor
     logits: Tensor
     head_node: Any
-    bias: BiasTerms
+    head: Callable[[Tensor], Tensor]
+    hidden: tuple[str, ...]
+
+    @property
+    def logits_node(self) -> Any:
+        """Autograd node of the logits; None if no gradient leads to them."""
+        return self.logits.grad_fn
 
 
 def run_and_capture(
@@ -74,25 +82,27 @@ def run_and_capture(
     ------
     Cancelled
         `should_stop` said so.
+    ValueError, TypeError
+        The layer takes no part in the forward pass or runs twice; the output is not a tensor.
     """
-    halves = network.split(target_layer) if isinstance(network, SplitNetwork) else None
-    bias = BiasTerms()
-    if halves is not None:
-        trunk, head = halves
-        with _stoppable(network, should_stop):
-            activation = _trunk_in_chunks(trunk, given, slices_per_chunk, progress)
-            leaf = activation.detach().requires_grad_(True)
-            with _grad_enabled(), _recorded(network, bias):
-                read = leaf.clone()
-                logits = head(read)
-        return Captured(leaf, logits, read.grad_fn, bias)
-    return _hooked_forward(network, given, target_layer, bias, progress, should_stop)
+    halves = network.halves(target_layer) if isinstance(network, SplitNetwork) else None
+    if halves is None:
+        return _hooked_forward(network, given, target_layer, progress, should_stop)
+    trunk, head = halves
+    with _stoppable(network, should_stop):
+        leaf = _trunk_in_chunks(trunk, given, slices_per_chunk, progress).requires_grad_(True)
+        return _run_head(leaf, head)
 
 
-def _grad_enabled() -> torch.enable_grad:
+def _run_head(leaf: Tensor, head: Callable[[Tensor], Tensor]) -> Captured:
+    """Compute the logits of a leaf with gradients, by a head that is a function already."""
     import torch
 
-    return torch.enable_grad()
+    with torch.enable_grad():
+        read = leaf.clone()
+        with HeadTape(read) as tape:
+            logits = head(read)
+    return Captured(leaf, logits, read.grad_fn, head, tape.hidden)
 
 
 def _trunk_in_chunks(
@@ -116,7 +126,6 @@ def _hooked_forward(
     network: nn.Module,
     given: Tensor,
     target_layer: str,
-    bias: BiasTerms,
     progress: Progress,
     should_stop: ShouldStop,
 ) -> Captured:
@@ -124,54 +133,40 @@ def _hooked_forward(
 
     seen: dict[str, Any] = {}
     thread = threading.get_ident()
-    leaves = sum(1 for module in network.modules() if not list(module.children()))
+    layers = sum(1 for module in network.modules() if not list(module.children()))
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(_stoppable(network, should_stop, progress=progress, total=layers))
 
-    def on_target(_module: nn.Module, _args: Any, output: Tensor) -> Tensor | None:
-        if threading.get_ident() != thread:
-            return None
-        if "leaf" in seen:
-            raise ValueError(f"the layer {target_layer!r} runs more than once in a forward pass")
-        # A copy as leaf, and a copy of that handed on: an in-place operation that follows
-        # (ReLU, residual addition) then overwrites neither.
-        seen["leaf"] = output.detach().clone().requires_grad_(True)
-        torch.set_grad_enabled(True)  # until the surrounding no_grad ends
-        read: Tensor = seen["leaf"].clone()
-        seen["node"] = read.grad_fn
-        return read
+        def on_target(_module: nn.Module, _args: Any, output: Tensor) -> Tensor | None:
+            if threading.get_ident() != thread:
+                return None
+            if seen:
+                raise ValueError(f"the layer {target_layer!r} runs more than once")
+            # A copy as leaf, and a copy of that handed on: an in-place operation that follows
+            # (ReLU, residual addition) then overwrites neither.
+            leaf = output.detach().clone().requires_grad_(True)
+            torch.set_grad_enabled(True)  # until the surrounding no_grad ends
+            read = leaf.clone()
+            seen.update(leaf=leaf, read=read, tape=stack.enter_context(HeadTape(read)))
+            return read
 
-    recording = _recorded(network, bias, when=lambda: "leaf" in seen)
-    counted = _stoppable(network, should_stop, progress=progress, total=leaves)
-    with torch.no_grad(), counted, recording:
         hook = find_layer(network, target_layer).register_forward_hook(on_target)
-        try:
-            logits = network(given)
-        finally:
-            hook.remove()
-    if "leaf" not in seen:
+        stack.callback(hook.remove)
+        logits = network(given)
+    if not seen:
         raise ValueError(f"the layer {target_layer!r} takes no part in the forward pass")
-    return Captured(seen["leaf"], logits, seen["node"], bias)
+    if not isinstance(logits, torch.Tensor):
+        raise TypeError(f"its forward returns a {type(logits).__name__}, not one tensor of logits")
+    tape: HeadTape = seen["tape"]
 
+    def head(activation: Tensor) -> Tensor:
+        return tape.replay(activation, logits)
 
-@contextmanager
-def _recorded(
-    network: nn.Module, bias: BiasTerms, when: Callable[[], bool] = lambda: True
-) -> Iterator[None]:
-    thread = threading.get_ident()
-
-    def note(module: nn.Module, _args: Any, output: Any) -> None:
-        if threading.get_ident() == thread and when() and hasattr(output, "requires_grad"):
-            bias.record(module, output)
-
-    hooks = [
-        module.register_forward_hook(note)
-        for module in network.modules()
-        if not list(module.children())
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    if logits.grad_fn is None:
+        # The network's own no_grad around its backbone ended ours: the head has no graph yet.
+        return _run_head(seen["leaf"], head)
+    return Captured(seen["leaf"], logits, seen["read"].grad_fn, head, tape.hidden)
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def examine_target_layer(classifier: Classifier) -> TargetReport:
             cell_mm = _triple(steps * [reach.stride for reach in reaches])
             field_mm = _triple(steps * [reach.size for reach in reaches])
     return TargetReport(
-        guarantee=examine_head(run.logits_node, run.head_node, spec.target_layer),
+        guarantee=examine_head(run, spec.target_layer),
         channels=shape[1],
         cells=(cells[0], cells[1], cells[2]),
         cell_mm=cell_mm,
@@ -203,7 +203,7 @@ def _explain_input(
         labels=spec.labels,
         logits=raw.logits,
         probabilities=classifier.probabilities(raw.logits),
-        bias=raw.bias if raw.guarantee.holds else np.full(len(spec.labels), np.nan),
+        bias=raw.bias,
         maps=turned,
         affines={name: _patient_affine(a, cells) for name, a in affines.items()},
         placement_note=note,

@@ -3,18 +3,25 @@
 The proof of the paper (arXiv 2011.08891v2) needs the logit to be an affine function of the
 target layer's activation: one linear layer, then linear aggregation such as the mean over
 slices. That is a property of the operations between the two, and torch's autograd graph lists
-them. Anything not known to be affine counts as not affine.
+them; anything not known to be affine counts as not affine. What gradients do not see
+(comparisons, an argmax, a detach) is found by following the calls, and at last the head is put
+to the test with other activations.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_hirescam.attention.graph import dependent_inputs, operation_name, path_nodes
 from napari_hirescam.attention.result import Guarantee, GuaranteeState
+from napari_hirescam.models.head import HeadCannotBeReplayedError
+from napari_hirescam.volume import FloatArray
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from napari_hirescam.attention.capture import Captured
+    from napari_hirescam.models.dry_run import DryRun
 
 #: Affine in whatever they read.
 _AFFINE = frozenset(
@@ -79,6 +86,9 @@ _QUOTIENT = frozenset({"Div"})
 #: Affine in eval mode, where the statistics are constants.
 _EVAL_NORM = frozenset(["NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm", "BatchNorm"])
 
+#: How far, relative to what the activation adds to the scores, a linear head may be off.
+_PROBE_TOLERANCE = 1e-3
+
 _PLAIN_WORDS = {
     "Relu": "ReLU",
     "Sigmoid": "sigmoid",
@@ -122,7 +132,7 @@ def non_affine_operations(logits_node: Any, head_node: Any) -> list[str] | None:
             continue
         name = operation_name(node)
         arguments = list(dependent_inputs(node, members))
-        affine = (
+        affine = not _is_users_own(node) and (
             name in _AFFINE
             or (name in _BILINEAR and _one_factor_depends(name, arguments))
             or (name in _QUOTIENT and arguments == [0])
@@ -132,6 +142,13 @@ def non_affine_operations(logits_node: Any, head_node: Any) -> list[str] | None:
         if not affine and plain not in found:
             found.append(plain)
     return found
+
+
+def _is_users_own(node: Any) -> bool:
+    # A user's autograd function may carry the name of any of torch's operations.
+    from torch.autograd.function import BackwardCFunction
+
+    return isinstance(node, BackwardCFunction)
 
 
 def _normalises_by_batch(node: Any) -> bool:
@@ -145,19 +162,19 @@ def _one_factor_depends(name: str, arguments: list[int]) -> bool:
     return len(factors) <= 1
 
 
-def examine_head(logits_node: Any, head_node: Any, target_layer: str) -> Guarantee:
-    """Say whether the guarantee holds at this layer, and why."""
-    found = non_affine_operations(logits_node, head_node)
+def examine_head(run: DryRun | Captured, target_layer: str) -> Guarantee:
+    """Say from the operations of the head whether the guarantee can hold, and why."""
+    if run.logits_node is None:
+        found = None
+    else:
+        found = non_affine_operations(run.logits_node, run.head_node)
     if found is None:
-        return Guarantee(
-            GuaranteeState.NOT_GUARANTEED,
-            f"the scores do not depend on the output of {target_layer}",
-        )
+        return _not_guaranteed(f"no gradient leads from the scores to the output of {target_layer}")
+    found += [_PLAIN_WORDS.get(name, name.strip("_")) for name in run.hidden]
     if found:
-        return Guarantee(
-            GuaranteeState.NOT_GUARANTEED,
+        return _not_guaranteed(
             f"between {target_layer} and the scores lies {' and '.join(found)}, which is not "
-            "linear: the maps are a local approximation of the network",
+            "linear: the maps are a local approximation of the network"
         )
     return Guarantee(
         GuaranteeState.EXACT,
@@ -166,61 +183,50 @@ def examine_head(logits_node: Any, head_node: Any, target_layer: str) -> Guarant
     )
 
 
-class BiasTerms:
-    """Collects what the head's layers add, while the head runs.
+def probe_head(captured: Captured, target_layer: str) -> tuple[Guarantee, FloatArray]:
+    """Put the head to the test, and find its bias.
 
-    In an affine head the logit is linear in the activation and in all added constants together,
-    so the constants' share of it is sum over layers <dS/d(output), constant>.
-    """
+    For an affine head f, f(0) is the bias, whatever layers it comes from, and
+    f(-A) = 2 f(0) - f(A), f(A / 2) = (f(A) + f(0)) / 2. Neither is used to make the maps, so
+    that the check of sum(HiResCAM) + f(0) against the logit can fail.
 
-    def __init__(self) -> None:
-        self.outputs: list[Tensor] = []
-        self._constants: list[Tensor] = []
-
-    def record(self, module: nn.Module, output: Tensor) -> None:
-        """Note a layer's output if the layer adds a constant."""
-        constant = added_constant(module)
-        if constant is not None and output.requires_grad:
-            axis = output.ndim - 1 if _channels_last(module) else 1
-            shape = [-1 if i == axis else 1 for i in range(output.ndim)]
-            self.outputs.append(output)
-            self._constants.append(constant.detach().double().reshape(shape))
-
-    def share(self, gradients: tuple[Tensor | None, ...]) -> float:
-        """Sum the constants' share of one logit, from its gradients for `outputs`."""
-        return sum(
-            float((gradient.double() * constant).sum())
-            for gradient, constant in zip(gradients, self._constants, strict=True)
-            if gradient is not None
-        )
-
-
-def _channels_last(module: nn.Module) -> bool:
-    from torch import nn
-
-    return isinstance(module, nn.Linear)
-
-
-def added_constant(module: nn.Module) -> Tensor | None:
-    """Return what a layer adds per output channel whatever it reads: [C], or None.
-
-    The bias of a linear or convolutional layer; for batch norm in eval mode
-    beta - gamma * mean / sqrt(var + eps).
+    Returns
+    -------
+    The guarantee, and the bias [K] (NaN where the head is not affine).
     """
     import torch
-    from torch import nn
-    from torch.nn.modules.batchnorm import _BatchNorm
-    from torch.nn.modules.conv import _ConvNd
 
-    if isinstance(module, nn.Linear | _ConvNd):
-        return module.bias
-    if isinstance(module, _BatchNorm):
-        mean, variance = module.running_mean, module.running_var
-        if mean is None or variance is None:
-            return None
-        slope = torch.rsqrt(variance.double() + module.eps)
-        if module.affine:
-            slope = slope * module.weight
-        constant = -mean.double() * slope
-        return constant + module.bias if module.affine else constant
-    return None
+    unknown: FloatArray = np.full(captured.logits.shape[1], np.nan)
+    guarantee = examine_head(captured, target_layer)
+    if not guarantee.holds:
+        return guarantee, unknown
+    activation = captured.activation.detach()
+    try:
+        with torch.no_grad():
+            bias, negated, halved = (
+                captured.head(activation * factor).double().cpu().numpy()[0]
+                for factor in (0.0, -1.0, 0.5)
+            )
+    except HeadCannotBeReplayedError as exc:
+        return _not_guaranteed(
+            f"whether it holds cannot be checked for this network: {exc}"
+        ), unknown
+    scores = captured.logits.detach().double().cpu().numpy()[0]
+    size = np.abs(scores - bias).max()
+    rounding = 1e-5 * max(np.abs(scores).max(), np.abs(bias).max())
+    astray = max(
+        np.abs(negated - (2 * bias - scores)).max(), 2 * np.abs(halved - (scores + bias) / 2).max()
+    )
+    if not astray <= _PROBE_TOLERANCE * size + rounding:
+        return (
+            _not_guaranteed(
+                f"the scores do not follow the output of {target_layer} in proportion (put to "
+                f"the test, they are off by {astray:.2g}): the maps are a local approximation"
+            ),
+            unknown,
+        )
+    return guarantee, bias
+
+
+def _not_guaranteed(reason: str) -> Guarantee:
+    return Guarantee(GuaranteeState.NOT_GUARANTEED, reason)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hirescam.attention.capture import Captured, Progress, ShouldStop, run_and_capture
-from napari_hirescam.attention.faithfulness import examine_head
+from napari_hirescam.attention.faithfulness import probe_head
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.result import Float32Array, Guarantee
 from napari_hirescam.errors import Cancelled
@@ -32,7 +32,8 @@ class RawAttention:
     maps
         Method key -> float32 [K, d, h, w].
     logits, bias
-        float64 [K]; the bias is what an affine head adds to the sum of the map.
+        float64 [K]; the bias is the score of an activation that is zero everywhere. NaN where
+        the head is not affine.
     guarantee
         Whether sum(HiResCAM) + bias must equal the logit.
     """
@@ -89,7 +90,7 @@ def attention_maps(
         steps = max(steps, int(0.9 * parts * done / total))
         tell(steps, parts)
 
-    with borrowed(network):
+    with borrowed(network, stop):
         captured = run_and_capture(
             network,
             given,
@@ -103,8 +104,10 @@ def attention_maps(
             raise ValueError(
                 f"the network returned scores of shape {list(logits.shape)}, not [1, K]"
             )
-        guarantee = examine_head(logits.grad_fn, captured.head_node, target_layer)
-        maps, bias, uniform = _maps_of_labels(
+        if captured.logits_node is None:
+            raise ValueError(f"no gradient leads from the scores to the output of {target_layer}")
+        guarantee, bias = probe_head(captured, target_layer)
+        maps, uniform = _maps_of_labels(
             captured,
             methods,
             lambda done, total: tell(steps + (parts - steps) * done // total, parts),
@@ -123,12 +126,12 @@ def _maps_of_labels(
     methods: Sequence[str],
     progress: Progress,
     should_stop: ShouldStop,
-) -> tuple[dict[str, Float32Array], FloatArray, bool]:
+) -> tuple[dict[str, Float32Array], bool]:
     """Take each label's gradient once and let every method use it.
 
     Returns
     -------
-    Method -> [K, d, h, w]; the bias [K]; whether all gradients are uniform over the grid.
+    Method -> [K, d, h, w]; whether all gradients are uniform over the grid.
     """
     import torch
 
@@ -136,25 +139,24 @@ def _maps_of_labels(
     n_labels = captured.logits.shape[1]
     # Slices on the batch axis become the first spatial axis: [F, d, h, w] for every network.
     features = _features_first(leaf.detach())
-    wanted = [leaf, *captured.bias.outputs]
     stacks: dict[str, list[Float32Array]] = {key: [] for key in methods}
-    bias = np.zeros(n_labels)
     uniform = True
     for k in range(n_labels):
         if should_stop():
             raise Cancelled("the computation was cancelled")
-        gradients = torch.autograd.grad(
-            captured.logits[0, k], wanted, retain_graph=k + 1 < n_labels, allow_unused=True
+        (gradient,) = torch.autograd.grad(
+            captured.logits[0, k],
+            leaf,
+            retain_graph=k + 1 < n_labels,
+            materialize_grads=True,  # zeros for a label that does not read the layer
         )
-        gradient = gradients[0] if gradients[0] is not None else torch.zeros_like(leaf)
-        bias[k] = captured.bias.share(gradients[1:])
         gradient = _features_first(gradient)
         uniform = uniform and _is_uniform(gradient)
         for key in methods:
             values = METHODS[key].compute(features, gradient)
             stacks[key].append(values.float().cpu().numpy())
         progress(k + 1, n_labels)
-    return {key: np.stack(maps) for key, maps in stacks.items()}, bias, uniform
+    return {key: np.stack(maps) for key, maps in stacks.items()}, uniform
 
 
 def _features_first(activation: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from napari_hirescam.models.borrow import SplitNetwork
+
 # Modules of MONAI's ResNet ahead of its stages: convolution, batch norm, ReLU, max pool.
 _STEM_MODULES = 4
 
@@ -37,7 +39,7 @@ def _resnet18_trunk(channels: Sequence[int], stages: int, *, stem_pool: bool) ->
     return nn.Sequential(*layers)
 
 
-class AxialNet(nn.Module):
+class AxialNet(SplitNetwork, nn.Module):
     """Multiple-instance classifier: each axial image is an instance, the CT is the bag.
 
     Parameters
@@ -91,7 +93,7 @@ class AxialNet(nn.Module):
         per_slice: Tensor = self.fc(activation)
         return per_slice.flatten(1).mean(dim=0, keepdim=True)
 
-    def split(
+    def halves(
         self, target_layer: str
     ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] | None:
         """Offer the trunk and the head if the network can be cut at `target_layer`."""
