@@ -74,7 +74,7 @@ def explain_command(
     """Score a CT and write the attention maps as NIfTI on the CT's own grid."""
     with _errors_in_one_line() as console:
         from napari_hirescam.attention import METHODS, explain
-        from napari_hirescam.attention.export import save_maps
+        from napari_hirescam.attention.export import refuse_existing, save_maps
         from napari_hirescam.io import read_volume
 
         methods = method or ["hirescam"]
@@ -82,12 +82,15 @@ def explain_command(
         classifier = _load(model, trust=trust, device=device)
         _require_known("--label", label or [], classifier.labels)
         point = _point(at)
+        if not overwrite:
+            # The scores are always written: an earlier run is met before the work, not after.
+            refuse_existing(out, [])
         with _progress(console, "Reading the CT") as tell:
             volume = read_volume(ct, series=series, progress=tell)
         if assume_hu:
             volume = _as_hu(volume)
         for note in volume.source.notes if volume.source else ():
-            console.print(f"Note: {note}", highlight=False)
+            _note(console, note)
         with _progress(console, "Computing") as tell:
             result = explain(
                 volume,
@@ -97,7 +100,7 @@ def explain_command(
                 progress=tell,
             )
         for note in result.provenance["notes"][len(volume.source.notes) if volume.source else 0 :]:
-            console.print(f"Note: {note}", highlight=False)
+            _note(console, note)
         wanted = label or _likely(result)
         with _progress(console, "Writing maps") as tell:
             files = save_maps(
@@ -177,6 +180,11 @@ def _progress(console: Console, title: str) -> Iterator[Callable[[int, int], Non
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def _note(console: Console, text: str) -> None:
+    # Descriptions in a CT may hold square brackets, which rich would take for markup.
+    console.print(f"Note: {text}", highlight=False, markup=False)
+
+
 def _load(path: Path, *, trust: bool, device: str | None) -> Classifier:
     from napari_hirescam.models import load_model
 
@@ -226,6 +234,7 @@ def _likely(result: Explanation) -> list[str]:
 def _print_scores(result: Explanation, wanted: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("label", "p", "logit", "sum + bias", "residual", "proof", "map")
     for name in result.ranked():
@@ -236,7 +245,7 @@ def _print_scores(result: Explanation, wanted: list[str]) -> None:
             word = "verified" if result.verified(name) else "NOT verified"
             proof = [f"{total:.6g}", f"{result.residual(name):.1e}", word]
         table.add_row(
-            name,
+            Text(name),
             f"{result.probabilities[k]:.4f}",
             f"{result.logits[k]:.6g}",
             *proof,
@@ -244,7 +253,11 @@ def _print_scores(result: Explanation, wanted: list[str]) -> None:
         )
     console = Console()
     console.print(table)
-    console.print(f"Guarantee: {result.guarantee.state.value}: {result.guarantee.reason}.")
+    console.print(
+        f"Guarantee: {result.guarantee.state.value}: {result.guarantee.reason}.",
+        markup=False,
+        highlight=False,
+    )
 
 
 def _describe(classifier: Classifier, report: TargetReport) -> list[str]:

@@ -7,6 +7,7 @@ inferior, posterior and left. Conversion from and to RAS (NIfTI) and LPS (DICOM)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+#: Slices of the result that :func:`resample` makes at a time.
+_SLAB = 16
 
 FloatArray = npt.NDArray[np.float64]
 Shape3D = tuple[int, int, int]
@@ -197,7 +201,8 @@ def resample(
     target: Grid,
     *,
     order: Literal[0, 1] = 1,
-    outside: float = 0.0,
+    outside: float | None = 0.0,
+    before_slab: Callable[[], None] = lambda: None,
 ) -> npt.NDArray[Any]:
     """Sample a volume at the points of another grid.
 
@@ -215,7 +220,9 @@ def resample(
     order
         0 nearest (masks), 1 linear.
     outside
-        Value for points that lie outside the volume.
+        Value for points that lie outside the volume; None repeats the border for ever.
+    before_slab
+        Called every few slices; raises to give up.
 
     Returns
     -------
@@ -226,26 +233,59 @@ def resample(
     to_index = np.linalg.inv(affine) @ target.affine
     linear, offset = to_index[:3, :3], to_index[:3, 3]
     off_diagonal = linear - np.diag(np.diag(linear))
-    # scipy interpolates axis by axis, several times faster, when given the diagonal alone.
-    matrix = np.diag(linear) if np.abs(off_diagonal).max() < 1e-12 else linear
+    aligned = np.abs(off_diagonal).max() < 1e-12
     rounds = np.issubdtype(values.dtype, np.integer) and order > 0
     work = values.astype(np.float32) if rounds or values.dtype == np.float16 else values
-    sampled = ndimage.affine_transform(
-        work, matrix, offset, target.shape, order=order, mode="nearest"
-    )
-    for axis, n in enumerate(values.shape):
-        # The coordinate along one axis of `values` is affine in the target index, so it is
-        # built by broadcasting and no index volume is held.
-        position = offset[axis] + sum(
-            linear[axis, k]
-            * np.arange(target.shape[k]).reshape([-1 if k == j else 1 for j in range(3)])
-            for k in range(3)
+    result = np.empty(target.shape, dtype=values.dtype)
+    # Slab by slab: what is held besides the result stays small, and somebody who waits for an
+    # end is heard.
+    for first in range(0, target.shape[0], _SLAB):
+        before_slab()
+        last = min(first + _SLAB, target.shape[0])
+        shape = (last - first, *target.shape[1:])
+        start = offset + linear[:, 0] * first
+        slab = ndimage.affine_transform(
+            work,
+            # scipy interpolates axis by axis, several times faster, given the diagonal alone.
+            np.diag(linear) if aligned else linear,
+            start,
+            shape,
+            order=order,
+            mode="nearest",
         )
+        if outside is not None:
+            _fill_outside(slab, linear, start, values.shape, outside, aligned=aligned)
+        if rounds:
+            limits = np.iinfo(values.dtype)
+            np.rint(slab, out=slab)
+            np.clip(slab, limits.min, limits.max, out=slab)
+        result[first:last] = slab
+    return result
+
+
+def _fill_outside(
+    slab: npt.NDArray[Any],
+    linear: FloatArray,
+    start: FloatArray,
+    shape: tuple[int, ...],
+    outside: float,
+    *,
+    aligned: bool,
+) -> None:
+    for axis, n in enumerate(shape):
+        position: FloatArray = start[axis] + linear[axis, axis] * _along(axis, slab.shape)
+        if aligned:
+            position = position.ravel()
+        else:
+            for other in {0, 1, 2} - {axis}:
+                position = position + linear[axis, other] * _along(other, slab.shape)
         beyond = (position < -0.5) | (position > n - 0.5)
         if beyond.any():
-            sampled[np.broadcast_to(beyond, target.shape)] = outside
-    if rounds:
-        limits = np.iinfo(values.dtype)
-        np.rint(sampled, out=sampled)
-        np.clip(sampled, limits.min, limits.max, out=sampled)
-    return np.asarray(sampled.astype(values.dtype, copy=False))
+            slab[(slice(None),) * axis + (beyond,) if aligned else beyond] = outside
+
+
+def _along(axis: int, shape: tuple[int, ...]) -> FloatArray:
+    """Indices along one axis, shaped to broadcast over the others."""
+    return np.arange(shape[axis], dtype=np.float64).reshape(
+        [-1 if k == axis else 1 for k in range(3)]
+    )

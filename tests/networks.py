@@ -68,15 +68,15 @@ def classifier_of(
     network: nn.Module, layer: str, input_spec: InputSpec, n_labels: int, **more: object
 ) -> Classifier:
     """Wrap a network made in a test as if it had come from a model folder."""
-    spec = ModelSpec(
-        name="test model",
-        architecture={"name": "axialnet"},
-        weights="none.safetensors",
-        labels=tuple(f"label {k}" for k in range(n_labels)),
-        input=input_spec,
-        target_layer=layer,
-        **more,
-    )
+    fields = {
+        "name": "test model",
+        "architecture": {"name": "axialnet"},
+        "weights": "none.safetensors",
+        "labels": tuple(f"label {k}" for k in range(n_labels)),
+        "input": input_spec,
+        "target_layer": layer,
+    }
+    spec = ModelSpec(**{**fields, **more})
     return Classifier(spec, network, device="cpu")
 
 

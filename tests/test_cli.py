@@ -91,6 +91,29 @@ def test_a_missing_file_is_one_line_without_traceback(model, tmp_path) -> None:
     assert "Traceback" not in text
 
 
+def test_a_second_run_into_the_same_folder_is_refused_before_the_work(
+    ct, model, tmp_path, monkeypatch
+) -> None:
+    arguments = ["explain", ct, "--model", model, "--label", "mass", "--out", tmp_path / "out"]
+    assert run(*arguments)[0] == 0
+    monkeypatch.setattr("napari_hirescam.attention.explain", pytest.fail)
+    code, text = run(*arguments)
+    assert code == 1
+    assert "already holds" in text
+    monkeypatch.undo()
+    assert run(*arguments, "--overwrite")[0] == 0
+
+
+def test_square_brackets_in_names_are_not_markup(ct, tmp_path) -> None:
+    labels = ("x [/b] y", "[red]", "effusion", "cardiomegaly")
+    spec = SPEC.model_copy(update={"labels": labels})
+    model = save_model(tmp_path / "brackets", spec, small_axialnet().state_dict())
+    code, text = run("explain", ct, "--model", model, "--out", tmp_path / "out")
+    assert code == 0, text
+    assert "x [/b] y" in text
+    assert "[red]" in text
+
+
 def test_info_says_what_a_model_is(model) -> None:
     code, text = run("info", model)
     assert code == 0

@@ -14,6 +14,7 @@ from torch import nn
 from napari_hirescam.attention import examine_target_layer, explain
 from napari_hirescam.errors import AttributionError, Cancelled, HirescamError
 from napari_hirescam.models import Classifier
+from napari_hirescam.models.borrow import borrowed
 
 SHAPE = (6, 8, 10)
 
@@ -183,6 +184,46 @@ def test_an_unknown_method_or_label_names_the_known_ones() -> None:
         explain(random_ct(SHAPE), classifier, methods=["magic"])
     with pytest.raises(ValueError, match="label 0, label 1, label 2"):
         explain(random_ct(SHAPE), classifier).map("nodule")
+
+
+def test_a_double_precision_network_gets_double_precision_input() -> None:
+    classifier = conv_classifier()
+    classifier.network.double()
+    assert explain(random_ct(SHAPE), classifier).verified("label 0")
+
+
+def test_waiting_for_a_network_in_other_hands_can_be_cancelled() -> None:
+    classifier = conv_classifier()
+    classifier.dry_run  # noqa: B018 - so that the wait below is for the pass itself
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with borrowed(classifier.network):
+            held.set()
+            release.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(30)
+    try:
+        asked = iter(range(1000))
+        with pytest.raises(Cancelled):
+            explain(random_ct(SHAPE), classifier, should_stop=lambda: next(asked) > 3)
+    finally:
+        release.set()
+        holder.join()
+
+
+@pytest.mark.parametrize("kind", [tuple, dict])
+def test_other_outputs_than_one_tensor_are_named(kind) -> None:
+    class Several(ConvThenLinear):
+        def forward(self, x: torch.Tensor):
+            logits = super().forward(x)
+            return (logits, x) if kind is tuple else {"out": logits}
+
+    classifier = classifier_of(Several(SHAPE), "pool", plain_input(SHAPE), 3)
+    with pytest.raises(AttributionError, match=f"returns a {kind.__name__}, not one tensor"):
+        explain(random_ct(SHAPE), classifier)
 
 
 def test_errors_for_users_are_never_runtime_errors() -> None:

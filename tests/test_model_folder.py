@@ -120,7 +120,10 @@ def test_weights_of_a_data_parallel_training_load(folder) -> None:
         ({"weights": "../../elsewhere.safetensors"}, "outside its folder"),
         ({"weights_sha256": "0" * 64}, "these are other weights"),
         ({"colour": "red"}, "colour: Extra inputs"),
-        ({"input": {"shape": [9, 40, 40], "layout": "axial_triples"}}, "does not take an input"),
+        (
+            {"input": {"shape": [9, 40, 40], "layout": "axial_triples"}},
+            "failed on an input of shape",
+        ),
         ({"organs": {"fracture": ["bone"]}}, "labels the model has not: fracture"),
     ],
 )
@@ -187,7 +190,7 @@ def test_user_code_runs_only_after_a_yes_that_is_remembered(tmp_path, luna_weigh
     def answer(yes: bool):
         return lambda request: asked.append(request) or yes
 
-    with pytest.raises(UntrustedModelError, match="network.py"):
+    with pytest.raises(UntrustedModelError, match=r"network.py"):
         load_model(folder)
     with pytest.raises(UntrustedModelError):
         load_model(folder, trust=answer(False))
@@ -202,12 +205,113 @@ def test_user_code_runs_only_after_a_yes_that_is_remembered(tmp_path, luna_weigh
         load_model(folder)
 
 
+def test_bytecode_beside_the_file_does_not_run_in_its_place(tmp_path, luna_weights) -> None:
+    """What is shown is what runs: a cached .pyc with other code in it is passed over."""
+    import importlib.util
+    import py_compile
+
+    folder = make_luna_folder(tmp_path / "luna", luna_weights)
+    mark = tmp_path / "executed"
+    other = tmp_path / "other.py"
+    other.write_text(f"open({str(mark)!r}, 'w')\n")
+    cached = importlib.util.cache_from_source(str(folder / "network.py"))
+    py_compile.compile(
+        str(other), cached, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
+    assert load_model(folder, trust=lambda _request: True).labels == ("no nodule", "nodule")
+    assert not mark.exists()
+
+
+def test_every_file_python_could_run_takes_part_in_the_yes(tmp_path, luna_weights) -> None:
+    folder = make_luna_folder(tmp_path / "luna", luna_weights)
+    (folder / "layers.py").write_text("# a neighbour\n")
+    shown = []
+    load_model(folder, trust=lambda request: not shown.append(request.code))
+    assert "a neighbour" in shown[0]
+    load_model(folder)
+    (folder / "layers.py").write_text("# another neighbour\n")
+    with pytest.raises(UntrustedModelError):
+        load_model(folder)
+
+
+def test_code_cannot_hide_from_the_terminal_it_is_shown_on(tmp_path, luna_weights) -> None:
+    folder = make_luna_folder(tmp_path / "luna", luna_weights)
+    code = folder / "network.py"
+    code.write_text(code.read_text() + "# \x1b[1A\x1b[2K\n")
+    shown = []
+    load_model(folder, trust=lambda request: not shown.append(request.code))
+    assert "\x1b" not in shown[0]
+    assert "\\x1b[1A" in shown[0]
+
+
+def test_code_that_ends_the_program_does_not_end_ours(tmp_path, luna_weights) -> None:
+    folder = make_luna_folder(tmp_path / "luna", luna_weights)
+    (folder / "network.py").write_text("raise SystemExit(3)")
+    with pytest.raises(ModelFileError, match="SystemExit"):
+        load_model(folder, trust=lambda _request: True)
+
+
+def test_a_yes_that_cannot_be_remembered_still_counts(tmp_path, luna_weights) -> None:
+    from napari_hirescam.models import trust
+
+    trust._store().parent.rmdir()
+    trust._store().parent.write_text("not a folder")
+    folder = make_luna_folder(tmp_path / "luna", luna_weights)
+    assert load_model(folder, trust=lambda _request: True).labels == ("no nodule", "nodule")
+    with pytest.raises(UntrustedModelError):
+        load_model(folder)
+
+
+def test_links_inside_a_folder_are_followed(folder, tmp_path) -> None:
+    """Model caches keep the files elsewhere and link to them."""
+    cache = tmp_path / "snapshot"
+    cache.mkdir()
+    for file in folder.iterdir():
+        (cache / file.name).symlink_to(file)
+    assert load_model(cache).labels == SPEC.labels
+
+
+@pytest.mark.parametrize("device", ["warp-drive", "cuda:77"])
+def test_a_device_that_is_not_there_names_those_that_are(folder, device) -> None:
+    with pytest.raises(ModelFileError, match=r"This machine has: .*cpu"):
+        load_model(folder, device=device)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, "name: 2026-13-45", "name: !!int abc", "- a\n- b", "", "\x00"]
+)
+def test_senseless_model_files_are_refused(folder, text) -> None:
+    (folder / "model.yaml").write_text(text)
+    with pytest.raises(ModelFileError, match=r"model\.yaml"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("arguments", [{"grid": -1}, {"n_labels": -3}, {"trunk_channels": []}])
+def test_senseless_arguments_are_refused(folder, arguments) -> None:
+    with pytest.raises(ModelFileError, match="do not fit"):
+        load_model(change(folder, architecture={"name": "axialnet", "arguments": arguments}))
+
+
+def test_spacings_that_are_not_numbers_are_refused(folder) -> None:
+    section = {**SPEC.input.model_dump(mode="json"), "spacing_mm": [float("nan"), 1.0, 1.0]}
+    with pytest.raises(ModelFileError, match="spacing_mm"):
+        load_model(change(folder, input=section))
+
+
+def test_weights_of_another_kind_of_number_are_refused(folder) -> None:
+    state = dict(small_axialnet().state_dict())
+    state["fc.bias"] = state["fc.bias"].to(torch.complex64)
+    torch.save(state, folder / "weights.pt")
+    with pytest.raises(ModelFileError, match=r"kind of numbers: fc\.bias"):
+        load_model(change(folder, weights="weights.pt", weights_sha256=None))
+
+
 def test_a_damaged_list_of_trusted_models_trusts_nothing(tmp_path, luna_weights) -> None:
     from napari_hirescam.models import trust
 
     folder = make_luna_folder(tmp_path / "luna", luna_weights)
     load_model(folder, trust=lambda _request: True)
-    trust._store().write_text("[broken")
+    trust._store().write_bytes(b"\xff[broken")
     with pytest.raises(UntrustedModelError):
         load_model(folder)
 

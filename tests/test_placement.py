@@ -132,3 +132,58 @@ def test_cells_by_receptive_field_uses_stride_and_centre() -> None:
     affine = cells_by_receptive_field(receptive_field(run))
     assert affine.diagonal().tolist() == [2, 2, 2, 1]
     assert affine[:3, 3].tolist() == [0.5, 0.5, 0.5]
+
+
+class Folded(nn.Module):
+    """Reads the slices as channels, or one slice only: no cell belongs to one slice."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.cells = nn.Conv2d(24 if way == "channels" else 1, 2, 1)
+        self.fc = nn.Linear(2 * 24 * 24, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        image = x[:, 0] if self.way == "channels" else x[:, :, 12]
+        return self.fc(self.cells(image).flatten(1))
+
+
+@pytest.mark.parametrize("way", ["channels", "one slice"])
+def test_slices_folded_into_features_are_not_taken_for_slices(way) -> None:
+    run = dry_run(Folded(way).eval(), (1, 1, 24, 24, 24), "cells")
+    with pytest.raises(PlacementUnknownError, match="folds the slices"):
+        receptive_field(run)
+
+
+class Arranged(nn.Module):
+    """Puts copies side by side, or multiplies by a value of the whole image."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.whole = nn.Conv3d(1, 1, 4)
+        self.cells = nn.Conv3d(1, 2, 1)
+        self.fc = nn.Linear(2 * 128 if way == "aside" else 128, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.cat([x, x], 2) if self.way == "aside" else x * self.whole(x)
+        return self.fc(self.cells(x).flatten(1))
+
+
+@pytest.mark.parametrize(("way", "words"), [("aside", "side by side"), ("gate", "spreads")])
+def test_what_moves_or_spreads_places_is_not_placed(way, words) -> None:
+    run = dry_run(Arranged(way).eval(), (1, 1, 4, 4, 4), "cells")
+    with pytest.raises(PlacementUnknownError, match=words):
+        receptive_field(run)
+
+
+def test_a_network_that_does_not_run_on_the_meta_device_is_traced_with_zeros() -> None:
+    class Adapting(ConvThenLinear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x / (1 + float(x.abs().max())))
+
+    classifier = classifier_of(Adapting((6, 8, 10)), "pool", plain_input((6, 8, 10)), 3)
+    result = explain(random_ct((6, 8, 10)), classifier)
+    assert result.guarantee.holds
+    assert result.default_placement == "receptive_field"
+    assert result.verified("label 1")

@@ -9,9 +9,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import SumOfVoxels, classifier_of, plain_input, random_ct
+from networks import ConvThenLinear, SumOfVoxels, classifier_of, plain_input, random_ct
+from torch import nn
 
 from napari_hirescam.attention import explain
 from napari_hirescam.attention.export import map_file_name, save_maps
@@ -135,6 +137,37 @@ def test_saving_replaces_nothing_unasked(explained, tmp_path) -> None:
         save_maps(result, ct, ["label 0"], ["hirescam"], tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
     assert (tmp_path / "scores.json").read_text() == "mine"
+
+
+def test_labels_that_would_share_a_file_name_get_their_own(tmp_path) -> None:
+    ct = random_ct((2, 3, 4))
+    names = ["a/b", "a b", "Mass", "mass", "???", "x" * 300, "x" * 301]
+    network = nn.Sequential(nn.Conv3d(1, 1, 1), nn.Flatten(), nn.Linear(24, len(names)))
+    classifier = classifier_of(network, "0", plain_input((2, 3, 4)), len(names), labels=names)
+    result = explain(ct, classifier)
+    files = save_maps(result, ct, [*names, "mass"], ["hirescam", "hirescam"], tmp_path / "out")
+    written = [f.name for f in files]
+    assert len({name.casefold() for name in written}) == len(names) + 1
+    assert {p.name for p in (tmp_path / "out").iterdir()} == set(written)
+    for name, file in zip(names, files, strict=False):
+        content = nib.load(file).header.extensions[0].get_content()
+        assert json.loads(content)["label"] == name
+
+
+def test_a_map_without_the_guarantee_says_so_in_plain_json(tmp_path) -> None:
+    """No NaN, and Grad-CAM does not carry HiResCAM's guarantee."""
+    torch.manual_seed(0)
+    ct = random_ct((6, 8, 10))
+    for layer, method in (("conv1", "hirescam"), ("pool", "gradcam")):
+        classifier = classifier_of(ConvThenLinear(), layer, plain_input((6, 8, 10)), 3)
+        result = explain(ct, classifier)
+        file, scores = save_maps(result, ct, ["label 0"], [method], tmp_path / layer)
+        content = nib.load(file).header.extensions[0].get_content()
+        said = json.loads(content, parse_constant=pytest.fail)
+        assert said["guarantee"] == "not guaranteed"
+        assert "residual" not in said
+        assert not result.verified("label 0", method)
+        json.loads(scores.read_text(), parse_constant=pytest.fail)
 
 
 def test_a_cancelled_save_leaves_no_half_file(explained, tmp_path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import plain_input, random_ct
 
-from napari_hirescam.errors import InputError
+from napari_hirescam.errors import Cancelled, InputError
 from napari_hirescam.models import INPUT_PRESETS, InputSpec
 from napari_hirescam.models.preprocess import cut, prepare, reorient, resample_to_spacing, window
 from napari_hirescam.volume import Grid, Quantity, Volume
@@ -145,6 +145,38 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
         other = Volume(ct.voxels, ct.affine, quantity=quantity)
         with pytest.raises(InputError, match=words):
             prepare(other, plain_input((10, 10, 10)))
+
+
+def test_the_far_end_of_thick_slices_is_not_turned_into_air() -> None:
+    """60 slices of 5 mm at 0.8 mm end within the last slice: tissue, not the minimum."""
+    voxels = np.full((60, 3, 3), 40, np.int16)
+    voxels[0] = -1000
+    ct = Volume(voxels, np.diag([5.0, 1, 1, 1]))
+    result, _ = resample_to_spacing(ct.voxels, ct.affine, (0.8, 1.0, 1.0))
+    assert result.shape[0] == 375
+    assert (result[7:] == 40).all()
+
+
+def test_a_long_preparation_can_be_cancelled() -> None:
+    ct = random_ct((40, 40, 40))
+    asked = iter([False, False, True])
+    with pytest.raises(Cancelled):
+        prepare(ct, plain_input((80, 80, 80), spacing_mm=(0.5,) * 3), None, lambda: next(asked))
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_tiny_window_at_the_border_still_overlaps_the_volume(length) -> None:
+    spec = plain_input((length,) * 3, fit="window", padding="edge")
+    for corner in (0.0, 8.9):
+        assert prepare(random_ct((10, 10, 10)), spec, (corner,) * 3).tensor.shape[2] == length
+
+
+def test_a_point_for_a_model_that_sees_the_whole_ct_is_refused() -> None:
+    with pytest.raises(InputError, match="sees the whole CT"):
+        prepare(random_ct((4, 4, 4)), plain_input((4, 4, 4)), (1.0, 1.0, 1.0))
+    spec = plain_input((2, 2, 2), fit="window")
+    with pytest.raises(InputError, match="outside"):
+        prepare(random_ct((4, 4, 4)), spec, (float("nan"), 1.0, 1.0))
 
 
 def test_a_mostly_padded_input_is_noted() -> None:

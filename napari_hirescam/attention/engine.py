@@ -139,9 +139,7 @@ def explain(
     tell = progress or (lambda _done, _total: None)
     try:
         with torch.inference_mode(False):
-            model_input = classifier.prepare(volume, at_mm)
-            if stop():
-                raise Cancelled("the computation was cancelled")
+            model_input = classifier.prepare(volume, at_mm, stop)
             return _explain_input(volume, classifier, model_input, methods, tell, stop)
     except (MemoryError, torch.OutOfMemoryError) as exc:
         raise _out_of_memory(volume) from exc
@@ -188,7 +186,7 @@ def _explain_input(
     with _network_faults_named(classifier, volume):
         raw = attention_maps(
             classifier.network,
-            model_input.tensor.to(classifier.device),
+            classifier.tensor_of(model_input),
             spec.target_layer,
             methods=methods,
             slices_per_chunk=spec.slices_per_chunk,

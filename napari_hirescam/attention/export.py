@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,50 @@ from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.result import Explanation, PlacementName
 from napari_hirescam.errors import Cancelled, VolumeError
 from napari_hirescam.io import write_nifti
+from napari_hirescam.safe_write import replace_file
 from napari_hirescam.volume import Volume
 
 SCORES_FILE = "scores.json"
+# Of each part of a file name; file systems allow 255 bytes for the whole.
+_NAME_LENGTH = 60
 
 
 def map_file_name(volume_name: str, label: str, method: str) -> str:
-    """File name of one map, safe on every system."""
-    parts = (re.sub(r"[^\w.-]+", "_", part).strip("_.") for part in (volume_name, label, method))
+    """File name of one map, safe on every system: CT, label, method."""
+    parts = (
+        re.sub(r"[^\w.-]+", "_", part).strip("_.")[:_NAME_LENGTH] or "unnamed"
+        for part in (volume_name, label, method)
+    )
     return f"{'_'.join(parts)}.nii.gz"
+
+
+def map_file_names(
+    volume_name: str, labels: Sequence[str], methods: Sequence[str]
+) -> dict[tuple[str, str], str]:
+    """File name of each (label, method); names that would coincide are numbered."""
+    names: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    for pair in itertools.product(dict.fromkeys(labels), dict.fromkeys(methods)):
+        name = map_file_name(volume_name, *pair)
+        number = 1
+        while name.casefold() in taken:  # Windows and macOS take capitals for small letters
+            number += 1
+            name = map_file_name(volume_name, f"{pair[0][:_NAME_LENGTH]} {number}", pair[1])
+        taken.add(name.casefold())
+        names[pair] = name
+    return names
+
+
+def refuse_existing(folder: str | Path, names: Iterable[str]) -> None:
+    """Raise VolumeError if any of these files, or the scores, are in the folder already."""
+    folder = Path(folder)
+    there = [name for name in [*names, SCORES_FILE] if (folder / name).exists()]
+    if there:
+        raise VolumeError(
+            folder,
+            f"it already holds {', '.join(there)}",
+            "Choose another folder, or overwrite (--overwrite on the command line)",
+        )
 
 
 def scores_as_json(explanation: Explanation, placement: PlacementName) -> dict[str, Any]:
@@ -50,7 +86,7 @@ def scores_as_json(explanation: Explanation, placement: PlacementName) -> dict[s
                         "residual": explanation.residual(label),
                         "verified": explanation.verified(label),
                     }
-                    if explanation.guarantee.holds and "hirescam" in explanation.maps
+                    if "hirescam" in explanation.maps and explanation.completes("hirescam")
                     else {}
                 ),
             }
@@ -101,22 +137,17 @@ def save_maps(
     """
     folder = Path(folder)
     placement = placement or explanation.default_placement
-    wanted = [(label, method) for label in labels for method in methods]
-    files = [folder / map_file_name(volume.name, *pair) for pair in wanted]
-    scores = folder / SCORES_FILE
-    there = [file.name for file in [*files, scores] if file.exists()]
-    if there and not overwrite:
-        raise VolumeError(
-            folder, f"it already holds {', '.join(there)}", "Choose another folder, or overwrite"
-        )
+    names = map_file_names(volume.name, labels, methods)
+    if not overwrite:
+        refuse_existing(folder, names.values())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for done, ((label, method), file) in enumerate(zip(wanted, files, strict=True)):
+        for done, ((label, method), name) in enumerate(names.items()):
             if should_stop is not None and should_stop():
                 raise Cancelled("saving was cancelled")
             attention = explanation.map(label, method, placement)
             write_nifti(
-                file,
+                folder / name,
                 attention.on_grid(volume.export_grid),
                 volume.export_grid,
                 description=f"{METHODS[method].title} {label} p={attention.probability:.3f}",
@@ -124,13 +155,11 @@ def save_maps(
                 overwrite=overwrite,
             )
             if progress is not None:
-                progress(done + 1, len(wanted))
-        content = json.dumps(scores_as_json(explanation, placement), indent=1)
-        temporary = scores.with_suffix(".json.part")
-        temporary.write_text(content + "\n", encoding="utf-8")
-        temporary.replace(scores)
+                progress(done + 1, len(names))
+        content = json.dumps(scores_as_json(explanation, placement), indent=1, allow_nan=False)
+        replace_file(folder / SCORES_FILE, f"{content}\n".encode())
     except OSError as exc:
         raise VolumeError(
             folder, f"it cannot be written: {exc.strerror or exc}", "Choose another folder"
         ) from exc
-    return [*files, scores]
+    return [folder / name for name in [*names.values(), SCORES_FILE]]

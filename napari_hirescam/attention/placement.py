@@ -113,6 +113,10 @@ def receptive_field(run: DryRun) -> tuple[Reach, Reach, Reach]:
         An operation on the way is not one whose geometry is known.
     """
     rank = len(run.activation_shape) - 2
+    if run.activation_node is None:
+        raise PlacementUnknownError("the network switches gradients off ahead of the layer")
+    if rank == 2 and not _slices_ride_on_batch(run):
+        raise PlacementUnknownError("the network folds the slices into its feature maps")
     path = path_nodes(run.activation_node, run.input_node)
     if not path:
         raise PlacementUnknownError("the target layer does not depend on the input")
@@ -124,6 +128,10 @@ def receptive_field(run: DryRun) -> tuple[Reach, Reach, Reach]:
         reaches = _towards_input(node, seen[node], rank)
         for argument in dependent_inputs(node, members):
             before = inputs_of(node)[argument]
+            if operation_name(node) in _POINTWISE and _trailing(before, rank) != _trailing(
+                node, rank
+            ):
+                raise PlacementUnknownError(f"{operation_name(node)!r} spreads one value over many")
             known = seen.get(before)
             seen[before] = (
                 reaches
@@ -136,9 +144,22 @@ def receptive_field(run: DryRun) -> tuple[Reach, Reach, Reach]:
     return (found[0] if rank == 3 else Reach(1.0, 0.0, 0.0)), rows, columns
 
 
+def _slices_ride_on_batch(run: DryRun) -> bool:
+    """True if [1, S, C, H, W] came in and [S, F, h, w] reached the layer."""
+    return len(run.input_shape) == 5 and run.activation_shape[0] == run.input_shape[1] > 1
+
+
+def _trailing(node: Any, rank: int) -> tuple[int, ...]:
+    """Lengths of the last axes of a node's output."""
+    shape: tuple[int, ...] = tuple(node._input_metadata[0].shape)
+    return shape[-rank:]
+
+
 def _towards_input(node: Any, reaches: list[Reach], rank: int) -> list[Reach]:
     name = operation_name(node)
     if name in _POINTWISE:
+        if name == "Cat" and not _leading(node._saved_dim, len(_trailing(node, 99)), rank):
+            raise PlacementUnknownError("parts of the image are put side by side")
         return reaches
     if name == "Convolution":
         if node._saved_transposed:
@@ -150,8 +171,8 @@ def _towards_input(node: Any, reaches: list[Reach], rank: int) -> list[Reach]:
         kernel = node._saved_kernel_size
         dilation = getattr(node, "_saved_dilation", (1,) * rank)
         return _slide(reaches, kernel, node._saved_stride or kernel, node._saved_padding, dilation)
-    if name == "Select" and _leading(node._saved_dim, len(node._saved_self_sym_sizes), rank):
-        return reaches
+    if name == "Select" and len(node._saved_self_sym_sizes) == rank + 3 and node._saved_dim == 0:
+        return reaches  # the one CT taken out of its batch
     raise PlacementUnknownError(f"the geometry of {name!r} is not known")
 
 

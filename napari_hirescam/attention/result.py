@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.volume import FloatArray, Grid, resample
 
 Float32Array = npt.NDArray[np.float32]
@@ -168,17 +169,41 @@ class Explanation:
                 **self.provenance,
                 "label": label,
                 "method": method,
+                "method_formula": METHODS[method].formula,
+                "method_source": METHODS[method].source,
                 "placement": placement,
                 "target_layer": self.target_layer,
                 "logit": float(self.logits[k]),
                 "probability": float(self.probabilities[k]),
-                "bias": float(self.bias[k]),
                 "sum_of_map": self.total(label, method),
-                "residual": self.residual(label, method),
-                "guarantee": self.guarantee.state.value,
-                "guarantee_reason": self.guarantee.reason,
+                **self._proof(label, method),
             },
         )
+
+    def completes(self, method: str) -> bool:
+        """True if the sum of this method's maps and the bias must be the logit."""
+        return self.guarantee.holds and (
+            METHODS[method].completes or (method == "gradcam" and self.guarantee.same_picture)
+        )
+
+    def _proof(self, label: str, method: str) -> dict[str, Any]:
+        """What a map's file says of its guarantee; plain JSON, so no NaN."""
+        if not self.guarantee.holds:
+            return {
+                "guarantee": self.guarantee.state.value,
+                "guarantee_reason": self.guarantee.reason,
+            }
+        if not self.completes(method):
+            return {
+                "guarantee": GuaranteeState.NOT_GUARANTEED.value,
+                "guarantee_reason": "the sum of a map by this method is not the score",
+            }
+        return {
+            "guarantee": self.guarantee.state.value,
+            "guarantee_reason": self.guarantee.reason,
+            "bias": float(self.bias[self.index(label)]),
+            "residual": self.residual(label, method),
+        }
 
     def total(self, label: str, method: str = "hirescam") -> float:
         """Sum of the raw map over all cells."""
@@ -193,12 +218,14 @@ class Explanation:
         """Labels by falling probability."""
         return [self.labels[k] for k in np.argsort(-self.probabilities, kind="stable")]
 
-    def verified(self, label: str, tolerance: float = 1e-4) -> bool:
+    def verified(self, label: str, method: str = "hirescam", tolerance: float = 1e-4) -> bool:
         """True if the guarantee holds and this label's residual is rounding only.
 
         The residual is judged relative to the largest of |logit|, |bias| and |sum|, since a
         logit near zero can be the difference of two large numbers.
         """
         k = self.index(label)
-        scale = max(abs(self.logits[k]), abs(self.bias[k]), abs(self.total(label)), 1e-12)
-        return self.guarantee.holds and abs(self.residual(label)) <= tolerance * float(scale)
+        scale = max(abs(self.logits[k]), abs(self.bias[k]), abs(self.total(label, method)), 1e-12)
+        return self.completes(method) and bool(
+            abs(self.residual(label, method)) <= tolerance * float(scale)
+        )

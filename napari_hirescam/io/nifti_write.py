@@ -126,7 +126,7 @@ def _header(
     text = description.encode("utf-8")[:_DESCRIPTION_BYTES].decode("utf-8", "ignore")
     header["descrip"] = text.encode("utf-8")
     if provenance is not None:
-        content = json.dumps(provenance, ensure_ascii=False, sort_keys=True)
+        content = json.dumps(provenance, ensure_ascii=False, sort_keys=True, allow_nan=False)
         header.extensions.append(Nifti1Extension(_COMMENT, content.encode("utf-8")))
     return header
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.errors import ModelFileError
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from napari_hirescam.models.trust import UserCode
 
 Builder = Callable[..., "nn.Module"]
 
@@ -43,16 +45,19 @@ def build_by_name(name: str, n_labels: int, arguments: dict[str, Any], file: Pat
     arguments = {"n_labels": n_labels, **arguments}
     try:
         return ARCHITECTURES[name](**arguments)
-    except (TypeError, ValueError, IndexError) as exc:
+    except Exception as exc:
         raise ModelFileError(
-            file, f"the arguments of {name!r} do not fit: {exc}", "Mend architecture.arguments"
+            file,
+            f"the arguments of {name!r} do not fit: {_words(exc)}",
+            "Mend architecture.arguments",
         ) from exc
 
 
-def build_from_python(file: Path, name: str, arguments: dict[str, Any], sha256: str) -> nn.Module:
-    """Run a Python file and call the class or function that makes the network.
+def build_from_python(code: UserCode, name: str, arguments: dict[str, Any]) -> nn.Module:
+    """Run a model's Python and call the class or function that makes the network.
 
-    The caller has made sure that the user agreed to running this file.
+    The caller has made sure that the user agreed. The bytes agreed to are compiled here and
+    now: an import by path would prefer bytecode that lies beside the file.
 
     Raises
     ------
@@ -61,20 +66,18 @@ def build_from_python(file: Path, name: str, arguments: dict[str, Any], sha256: 
     """
     from torch import nn
 
-    module_name = f"_napari_hirescam_model_{sha256[:16]}"
-    module_spec = importlib.util.spec_from_file_location(module_name, file)
-    if module_spec is None or module_spec.loader is None:
-        raise ModelFileError(file, "it is not a Python file", "Name a .py file in 'python'")
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[module_name] = module
+    file = code.file
+    module = ModuleType(f"_napari_hirescam_model_{code.request.sha256[:16]}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module
     try:
-        module_spec.loader.exec_module(module)
+        exec(compile(code.source, str(file), "exec"), vars(module))  # noqa: S102 - agreed to
         network = getattr(module, name)(**arguments)
-    except Exception as exc:
-        del sys.modules[module_name]
+    except (Exception, SystemExit) as exc:
+        del sys.modules[module.__name__]
         raise ModelFileError(
             file,
-            f"building {name!r} failed: {type(exc).__name__}: {exc}",
+            f"building {name!r} failed: {type(exc).__name__}: {_words(exc)}",
             "Mend the file or the arguments in model.yaml",
         ) from exc
     if not isinstance(network, nn.Module):
@@ -82,3 +85,7 @@ def build_from_python(file: Path, name: str, arguments: dict[str, Any], sha256: 
             file, f"{name!r} does not make a torch module", "Name the network's class in 'callable'"
         )
     return network
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split())

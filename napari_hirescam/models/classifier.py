@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.models.borrow import borrowed
-from napari_hirescam.models.dry_run import DryRun, dry_run
+from napari_hirescam.models.dry_run import DryRun, dry_run, find_layer, floating_type
 from napari_hirescam.models.preprocess import ModelInput, prepare
 from napari_hirescam.models.spec import ModelSpec
 from napari_hirescam.volume import FloatArray, Volume
@@ -16,8 +18,17 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+logger = logging.getLogger(__name__)
+
 # Slices a model that takes any number is dry-run with; their number changes no answer.
 _SLICES_WHEN_FREE = 48
+
+
+def devices() -> list[str]:
+    """Name torch's devices on this machine, the fastest first."""
+    import torch
+
+    return ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
 
 
 class Classifier:
@@ -46,10 +57,8 @@ class Classifier:
         weights_sha256: str = "",
         device: str | None = None,
     ) -> None:
-        import torch
-
         self.spec = spec
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or devices()[0]
         self.network = network.to(self.device)
         self.folder = folder
         self.weights_sha256 = weights_sha256
@@ -71,13 +80,23 @@ class Classifier:
     @cached_property
     def dry_run(self) -> DryRun:
         """The network traced at its target layer; see :func:`models.dry_run.dry_run`."""
-        return dry_run(self.network, self.input_shape, self.spec.target_layer)
+        layer = self.spec.target_layer
+        find_layer(self.network, layer)
+        try:
+            return dry_run(self.network, self.input_shape, layer)
+        except Exception as exc:  # noqa: BLE001 - which networks run on meta cannot be known
+            # Most failures are real and come again; some are of the meta device only.
+            logger.info("no dry run on the meta device: %s", exc)
+            return dry_run(self.network, self.input_shape, layer, on_meta=False)
 
     def prepare(
-        self, volume: Volume, at_mm: tuple[float, float, float] | None = None
+        self,
+        volume: Volume,
+        at_mm: tuple[float, float, float] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> ModelInput:
         """Turn a CT into the network's input; see :func:`models.preprocess.prepare`."""
-        return prepare(volume, self.spec.input, at_mm)
+        return prepare(volume, self.spec.input, at_mm, should_stop)
 
     def logits(self, model_input: ModelInput) -> torch.Tensor:
         """Score a prepared CT: raw logits [K] before any sigmoid, on the CPU.
@@ -88,8 +107,12 @@ class Classifier:
         import torch
 
         with borrowed(self.network), torch.inference_mode():
-            logits: torch.Tensor = self.network(model_input.tensor.to(self.device))
+            logits: torch.Tensor = self.network(self.tensor_of(model_input))
         return logits[0].float().cpu()
+
+    def tensor_of(self, model_input: ModelInput) -> torch.Tensor:
+        """Bring a prepared CT to the network's device and precision."""
+        return model_input.tensor.to(self.device, floating_type(self.network))
 
     def probabilities(self, logits: FloatArray) -> FloatArray:
         """Turn logits [K] into probabilities [K] as the model file says (float64)."""

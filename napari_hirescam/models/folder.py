@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_hirescam.errors import ModelFileError
 from napari_hirescam.models.architectures import build_by_name, build_from_python
-from napari_hirescam.models.classifier import Classifier
+from napari_hirescam.models.classifier import Classifier, devices
 from napari_hirescam.models.dry_run import UnknownLayerError
 from napari_hirescam.models.spec import ModelSpec
-from napari_hirescam.models.trust import AskTrust, TrustRequest, digest_of, require_trust
+from napari_hirescam.models.trust import AskTrust, read_user_code, require_trust
 from napari_hirescam.models.weights import load_into, read_state_dict, sha256_of
+from napari_hirescam.safe_write import replace_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,7 +49,7 @@ def load_model(
     given = Path(path).expanduser()
     file = given / SPEC_FILE if given.is_dir() else given
     spec = read_spec(file)
-    folder = file.resolve().parent
+    folder = file.parent.resolve()
     weights = _inside(folder, spec.weights, file)
     if spec.architecture.python:
         network = _user_network(spec, file, folder, weights, trust)
@@ -66,7 +66,14 @@ def load_model(
             "Restore the file, or update weights_sha256 if the change was meant",
         )
     load_into(network, state, weights)
-    classifier = Classifier(spec, network, folder=folder, weights_sha256=found, device=device)
+    try:
+        classifier = Classifier(spec, network, folder=folder, weights_sha256=found, device=device)
+    except (RuntimeError, AssertionError) as exc:  # torch's ways to refuse a device
+        raise ModelFileError(
+            file,
+            f"it cannot be put on the device {device!r}: {str(exc).splitlines()[0]}",
+            f"This machine has: {', '.join(devices())}",
+        ) from exc
     _check(classifier, file)
     return classifier
 
@@ -84,7 +91,7 @@ def read_spec(file: Path) -> ModelSpec:
         ) from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise ModelFileError(file, f"it cannot be read: {exc}", "Choose a model.yaml") from exc
-    except yaml.YAMLError as exc:
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:  # ValueError: a date of 45 days
         reason = " ".join(str(exc).split())
         raise ModelFileError(file, f"it is not plain YAML: {reason}", "Mend that line") from exc
     try:
@@ -112,7 +119,7 @@ def save_model(
     if not spec.weights.endswith(".safetensors"):
         raise ValueError("weights are saved as .safetensors")
     weights = folder / spec.weights
-    _replace(weights, save({name: value.contiguous() for name, value in state.items()}))
+    replace_file(weights, save({name: value.contiguous() for name, value in state.items()}))
     complete = spec.model_copy(update={"weights_sha256": sha256_of(weights)})
     text = yaml.safe_dump(
         complete.model_dump(mode="json", exclude_defaults=True) | {"format": spec.format},
@@ -120,25 +127,13 @@ def save_model(
         allow_unicode=True,
         width=96,
     )
-    _replace(folder / SPEC_FILE, text.encode())
+    replace_file(folder / SPEC_FILE, text.encode())
     return folder
 
 
-def _replace(file: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(file)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
 def _inside(folder: Path, name: str, spec_file: Path) -> Path:
-    target = (folder / name).resolve()
+    # Of the name alone: a link inside the folder may lead elsewhere, as in a model cache.
+    target = Path(os.path.normpath(folder / name))
     if not target.is_relative_to(folder):
         raise ModelFileError(
             spec_file, f"it points outside its folder ({name})", "Keep a model's files together"
@@ -154,10 +149,12 @@ def _user_network(
     for needed in (python, weights):
         if not needed.is_file():
             raise ModelFileError(needed, "the file is missing", f"Put it beside {SPEC_FILE}")
-    code = python.read_text(encoding="utf-8")
-    sha256 = digest_of([file, python, weights])
-    require_trust(TrustRequest(python, sha256, code), trust)
-    return build_from_python(python, architecture.callable or "", architecture.arguments, sha256)
+    try:
+        code = read_user_code(folder, python, [file, weights])
+    except OSError as exc:
+        raise ModelFileError(folder, f"it cannot be read: {exc}", "Check its permissions") from exc
+    require_trust(code.request, trust)
+    return build_from_python(code, architecture.callable or "", architecture.arguments)
 
 
 def _check(classifier: Classifier, file: Path) -> None:
@@ -170,9 +167,9 @@ def _check(classifier: Classifier, file: Path) -> None:
     except Exception as exc:
         raise ModelFileError(
             file,
-            "the network does not take an input of shape "
-            f"{list(classifier.input_shape)}: {' '.join(str(exc).split())}",
-            "Check 'input' and 'architecture'",
+            f"the network failed on an input of shape {list(classifier.input_shape)}: "
+            f"{' '.join(str(exc).split())}",
+            "Check 'input', 'target_layer' and 'architecture'",
         ) from exc
     if run.logits_shape != (1, len(spec.labels)):
         raise ModelFileError(

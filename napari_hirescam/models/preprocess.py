@@ -6,13 +6,14 @@ of the network's feature map can be mapped back to patient mm.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.errors import InputError
+from napari_hirescam.errors import Cancelled, InputError
 from napari_hirescam.models.spec import InputSpec
 from napari_hirescam.volume import (
     FloatArray,
@@ -71,7 +72,10 @@ class ModelInput:
 
 
 def prepare(
-    volume: Volume, spec: InputSpec, at_mm: tuple[float, float, float] | None = None
+    volume: Volume,
+    spec: InputSpec,
+    at_mm: tuple[float, float, float] | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> ModelInput:
     """Run the steps of `spec` over a CT.
 
@@ -83,13 +87,22 @@ def prepare(
         The model's input section.
     at_mm
         (I, P, L) mm of the window's centre; needed where `spec.fit` is 'window'.
+    should_stop
+        Asked every few slices.
 
     Raises
     ------
     InputError
-        The volume is not in HU, is far too small, or the window misses it.
+        The volume is not in HU, is far too small, or the window misses it; a point is given to
+        a model that sees the whole CT.
+    Cancelled
+        `should_stop` said so.
     """
     import torch
+
+    def give_up_if_asked() -> None:
+        if should_stop is not None and should_stop():
+            raise Cancelled("the computation was cancelled")
 
     if volume.quantity is not Quantity.HU:
         what = "is a label map" if volume.quantity is Quantity.LABELS else "is not known to be HU"
@@ -100,7 +113,7 @@ def prepare(
         )
     voxels, affine = reorient(volume.voxels, volume.affine, spec.orientation)
     if spec.spacing_mm is not None:
-        voxels, affine = resample_to_spacing(voxels, affine, spec.spacing_mm)
+        voxels, affine = resample_to_spacing(voxels, affine, spec.spacing_mm, give_up_if_asked)
     fill = _fill_value(voxels, spec)
     if spec.fit == "window":
         if at_mm is None:
@@ -111,11 +124,16 @@ def prepare(
                 "Give the point to look at (a Points layer, the crosshair, or --at L,P,S)",
             )
         starts = _window_starts(voxels.shape, affine, spec, at_mm, volume.name)
+    elif at_mm is not None:
+        raise InputError(
+            volume.name, "the model sees the whole CT, not a window", "Leave the point out"
+        )
     else:
         starts = _centred_starts(voxels.shape, spec, volume.name)
     shape = tuple(n if n is not None else _rounded_up(voxels.shape[0], spec) for n in spec.shape)
     notes = _padding_notes(voxels.shape, starts, shape, spec)
     voxels, affine = cut(voxels, affine, starts, shape, fill)
+    give_up_if_asked()
     intensities = window(voxels, spec)
     grid = Grid(intensities.shape, affine)
     tensor = torch.from_numpy(intensities)
@@ -147,7 +165,10 @@ def reorient(voxels: npt.NDArray[Any], affine: FloatArray, orientation: str) -> 
 
 
 def resample_to_spacing(
-    voxels: npt.NDArray[Any], affine: FloatArray, spacing_mm: tuple[float, float, float]
+    voxels: npt.NDArray[Any],
+    affine: FloatArray,
+    spacing_mm: tuple[float, float, float],
+    give_up_if_asked: Callable[[], None] = lambda: None,
 ) -> Placed:
     """Resample linearly to a spacing, keeping the first voxel's centre in place.
 
@@ -164,13 +185,16 @@ def resample_to_spacing(
     smooth: npt.NDArray[Any] = voxels.astype(np.float32)
     for axis, factor in enumerate(factors):
         if factor > 2.0:
+            give_up_if_asked()
             smooth = ndimage.gaussian_filter1d(smooth, (factor - 1.0) / 2.0, axis, mode="nearest")
     n0, n1, n2 = (
         max(1, int(np.floor(n / factor + 0.5)))
         for n, factor in zip(voxels.shape, factors, strict=True)
     )
     target = Grid((n0, n1, n2), affine @ scaling(factors))
-    return resample(smooth, affine, target, order=1, outside=float(smooth.min())), target.affine
+    # The last voxel may be centred beyond the last one there was: it repeats it.
+    sampled = resample(smooth, affine, target, outside=None, before_slab=give_up_if_asked)
+    return sampled, target.affine
 
 
 def cut(
@@ -268,17 +292,19 @@ def _window_starts(
     name: str,
 ) -> tuple[int, ...]:
     index = Grid((shape[0], shape[1], shape[2]), affine).to_index(at_mm)
-    if (index < -0.5).any() or (index > np.asarray(shape) - 0.5).any():
+    if not ((index >= -0.5) & (index <= np.asarray(shape) - 0.5)).all():
         inferior, posterior, left = at_mm
         raise InputError(
             name,
             f"the point L {left:.1f}, P {posterior:.1f}, S {-inferior:.1f} mm lies outside the CT",
             "Choose a point inside it",
         )
-    return tuple(
-        round(float(centre) - (length or 0) / 2)
-        for centre, length in zip(index, spec.shape, strict=True)
-    )
+    starts = []
+    for centre, length, n in zip(index, spec.shape, shape, strict=True):
+        start = round(float(centre) - (length or 1) / 2)
+        # Rounding may put a window of one or two voxels just beside the CT.
+        starts.append(min(max(start, 1 - (length or 1)), n - 1))
+    return tuple(starts)
 
 
 def _padding_notes(

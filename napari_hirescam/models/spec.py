@@ -13,7 +13,7 @@ _PATIENT_AXES = {"I": 0, "S": 0, "P": 1, "A": 1, "L": 2, "R": 2}
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Architecture(_Section):

@@ -1,20 +1,27 @@
 """The explicit, remembered yes that a model's own Python needs before it runs.
 
-A yes is bound to the SHA-256 of everything that takes part (model.yaml, the Python file, the
-weights), so that a folder that changes is asked about anew.
+A yes is bound to the SHA-256 of everything in the folder that takes part: model.yaml, the
+weights, and every file Python could run (the one named and its neighbours). A folder that
+changes is asked about anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_hirescam.errors import UntrustedModelError
+from napari_hirescam.models.weights import sha256_of
+from napari_hirescam.safe_write import replace_file
+
+logger = logging.getLogger(__name__)
+
+#: Endings of files that Python can run, bytecode included.
+_RUNNABLE = frozenset({".py", ".pyc", ".pyd", ".so"})
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,8 @@ class TrustRequest:
     sha256
         Digest of the model folder's files that take part.
     code
-        The file's text, to be shown.
+        The text to be shown: of the file and of every other Python file in the folder, control
+        characters made visible.
     """
 
     path: Path
@@ -39,14 +47,63 @@ class TrustRequest:
 AskTrust = Callable[[TrustRequest], bool]
 
 
-def digest_of(files: Iterable[Path]) -> str:
-    """SHA-256 over names and contents of the files, in the order given."""
+@dataclass(frozen=True)
+class UserCode:
+    """The Python a model brings, read once: what is shown and agreed to is what runs.
+
+    Parameters
+    ----------
+    file
+        The Python file named in model.yaml.
+    source
+        Its bytes.
+    request
+        What the user is asked.
+    """
+
+    file: Path
+    source: bytes
+    request: TrustRequest
+
+
+def read_user_code(folder: Path, file: Path, others: Iterable[Path]) -> UserCode:
+    """Read a model's Python for showing, agreeing and running.
+
+    Parameters
+    ----------
+    folder
+        The model folder, whose runnable files all count.
+    file
+        The Python file that would run.
+    others
+        More files that take part: model.yaml and the weights.
+
+    Raises
+    ------
+    OSError
+        A file cannot be read.
+    """
+    runnable = {f for f in folder.rglob("*") if f.suffix in _RUNNABLE and f.is_file()}
+    sources = {f: f.read_bytes() for f in sorted({file, *runnable})}
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0")
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
+    for path, source in sources.items():
+        digest.update(str(path.relative_to(folder)).encode() + b"\0")
+        digest.update(hashlib.sha256(source).digest())
+    for path in others:
+        digest.update(path.name.encode() + b"\0" + bytes.fromhex(sha256_of(path)))
+    neighbours = [f for f in sources if f != file]
+    parts = [_readable(sources[file])]
+    for path in neighbours:
+        text = _readable(sources[path]) if path.suffix == ".py" else "(compiled)"
+        parts.append(f"# ---- {path.relative_to(folder)} ----\n{text}")
+    request = TrustRequest(file, digest.hexdigest(), "\n".join(parts))
+    return UserCode(file, sources[file], request)
+
+
+def _readable(source: bytes) -> str:
+    """Decode code so that nothing in it can hide from a terminal or a text field."""
+    text = source.decode("utf-8", errors="backslashreplace")
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def require_trust(request: TrustRequest, ask: AskTrust | None) -> None:
@@ -77,7 +134,7 @@ def _store() -> Path:
 def _remembered() -> dict[str, str]:
     try:
         content = json.loads(_store().read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (OSError, ValueError):
         # No list, or one that was damaged: nothing is trusted, the user is asked again.
         return {}
     return content if isinstance(content, dict) else {}
@@ -85,9 +142,10 @@ def _remembered() -> dict[str, str]:
 
 def _remember(request: TrustRequest) -> None:
     store = _store()
-    store.parent.mkdir(parents=True, exist_ok=True)
     known = {**_remembered(), request.sha256: str(request.path)}
-    handle, temporary = tempfile.mkstemp(dir=store.parent, suffix=".json")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        json.dump(known, stream, indent=1)
-    Path(temporary).replace(store)
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(store, json.dumps(known, indent=1).encode())
+    except OSError:
+        # The yes holds for this time; it will have to be given again.
+        logger.warning("the yes for %s could not be remembered in %s", request.path, store)

@@ -83,7 +83,18 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], file: Path) -> No
         for k in own
         if k in state and state[k].shape != own[k].shape
     ]
-    for what, names in (("missing", missing), ("unexpected", unexpected), ("shape", misshaped)):
+    kinds = [
+        f"{k} ({state[k].layout} {state[k].dtype})"
+        for k in own
+        if k in state
+        and (state[k].layout != own[k].layout or state[k].is_complex() != own[k].is_complex())
+    ]
+    for what, names in (
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("shape", misshaped),
+        ("kind of numbers", kinds),
+    ):
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             problems.append(f"{what}: {', '.join(names[:_SHOWN])}{more}")
@@ -102,7 +113,10 @@ def _is_state_dict(content: Any) -> bool:
     return (
         isinstance(content, Mapping)
         and len(content) > 0
-        and all(isinstance(value, torch.Tensor) for value in content.values())
+        and all(
+            isinstance(name, str) and isinstance(value, torch.Tensor)
+            for name, value in content.items()
+        )
     )
 
 
@@ -133,8 +147,8 @@ def _read_torch(file: Path) -> dict[str, Any]:
             f"it holds more than weights{what}, and opening it could run code",
             "Save only model.state_dict(), best as .safetensors",
         ) from exc
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as exc:
-        first_line = (str(exc) or type(exc).__name__).splitlines()[0]
+    except Exception as exc:
+        first_line = f"{type(exc).__name__}: {exc}".splitlines()[0]
         raise ModelFileError(
             file, f"it cannot be read as a torch checkpoint: {first_line}", "Copy the file again"
         ) from exc

@@ -33,14 +33,14 @@ def prove(explanation: Explanation, label: str, method: str) -> Proof:
     from napari_hirescam.attention import METHODS
 
     guarantee = explanation.guarantee
-    exact_method = METHODS[method].completes or (method == "gradcam" and guarantee.same_picture)
+    exact_method = explanation.completes(method)
     if not guarantee.holds:
         return Proof(False, f"Not guaranteed that the map sums to the score: {guarantee.reason}")
     equation = _equation(explanation, label, method, with_residual=exact_method)
     if not exact_method:
         title = METHODS[method].title
         return Proof(False, f"{equation}. The sum of a {title} map is not the score.")
-    if explanation.verified(label):
+    if explanation.verified(label, method):
         twin = " Both methods give the same map here." if guarantee.same_picture else ""
         return Proof(True, f"{equation}: verified.{twin}")
     return Proof(False, f"{equation}: the sum should be the score, but is not. Do not trust it.")

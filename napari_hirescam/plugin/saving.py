@@ -50,13 +50,13 @@ class MapSaver(QObject):
         placement: PlacementName,
     ) -> None:
         """Ask for a folder, and before replacing files in it; then save."""
-        from napari_hirescam.attention.export import SCORES_FILE, map_file_name
+        from napari_hirescam.attention.export import SCORES_FILE, map_file_names
 
         name = QFileDialog.getExistingDirectory(self._widget, "Folder for the maps")
         if not name:
             return
         folder = Path(name)
-        files = [map_file_name(volume.name, lb, m) for lb in labels for m in methods]
+        files = map_file_names(volume.name, labels, methods).values()
         there = [file for file in [*files, SCORES_FILE] if (folder / file).exists()]
         if there and not _may_replace(self._widget, folder, there):
             return
