@@ -1,4 +1,4 @@
-"""Make the sample CT: a chest phantom with a mass, a pleural effusion and coronary calcification.
+"""Make the sample CT: a chest phantom with a mass, a pleural effusion and a large heart.
 
     python sample_data/make_sample_ct.py [folder]
 
@@ -19,8 +19,8 @@ from napari_hirescam.io.nifti_write import write_nifti
 from napari_hirescam.phantom import Phantom, make_phantom
 from napari_hirescam.volume import Grid
 
-SEED = 7
-FINDINGS = ("mass", "coronary_calcification", "pleural_effusion")
+SEED = 21
+FINDINGS = ("mass", "cardiomegaly", "pleural_effusion")
 SPACING_MM = (2.5, 1.5, 1.5)
 #: Painted in this order: where two organs overlap, the later one gets the voxel.
 ORGANS = (

@@ -32,7 +32,9 @@ from napari_hirescam.phantom import FINDING_ORGAN, make_phantom
 
 FOLDER = Path(__file__).resolve().parent / "phantom_axialnet"
 TRAINING_SEEDS = range(10_000, 10_480)
-LABELS = tuple(FINDING_ORGAN)
+# Nodules of 6 to 14 mm are too small for cells of 10 mm and a few hundred patients: tried, the
+# network did not tell them from vessels. Rather no label than one that guesses.
+LABELS = tuple(label for label in FINDING_ORGAN if label != "nodule")
 ORGANS = ("lungs", "heart")
 INPUT = InputSpec(
     spacing_mm=(4.0, 2.5, 2.5),
@@ -146,7 +148,7 @@ def _head_scale(patients: Patients) -> Tensor:
 def _rarity(patients: Patients) -> Tensor:
     """Weight per label of a cell that holds the finding, against one that does not."""
     filled = patients.findings.mean(axis=(0, 2, 3, 4))
-    return torch.from_numpy((0.1 / filled).clip(4, 150).astype(np.float32))
+    return torch.from_numpy((0.1 / filled).clip(4, 800).astype(np.float32))
 
 
 def train(
@@ -223,7 +225,7 @@ def train(
 def main() -> None:
     """Make the phantoms, train, judge on unseen patients, write the model folder."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--epochs", type=int, default=18)
+    options.add_argument("--epochs", type=int, default=12)
     options.add_argument("--mask-weight", type=float, default=0.1)
     options.add_argument("--patients", type=int, default=len(TRAINING_SEEDS))
     options.add_argument("--folder", type=Path, default=FOLDER)
@@ -254,7 +256,10 @@ def main() -> None:
             "training_phantoms": chosen.patients,
             "training_seeds": f"{TRAINING_SEEDS[0]} to {TRAINING_SEEDS[chosen.patients - 1]}",
             "epochs": chosen.epochs,
-            "loss": f"binary cross-entropy + where findings lie + {chosen.mask_weight:.3g} x stray",
+            "loss": (
+                "binary cross-entropy of the labels, and of the cells that hold findings (one "
+                f"feature map per label), + {chosen.mask_weight:.3g} x logit from stray attention"
+            ),
             "seed": SEED,
         },
     )
