@@ -42,7 +42,7 @@ def map_file_names(
         number = 1
         while name.casefold() in taken:  # Windows and macOS take capitals for small letters
             number += 1
-            name = map_file_name(volume_name, f"{pair[0][:_NAME_LENGTH]} {number}", pair[1])
+            name = map_file_name(volume_name, f"{pair[0][: _NAME_LENGTH - 10]} {number}", pair[1])
         taken.add(name.casefold())
         names[pair] = name
     return names

@@ -7,6 +7,7 @@ neither time nor memory.
 from __future__ import annotations
 
 import difflib
+import warnings
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -107,6 +108,8 @@ def dry_run(
     seen: dict[str, Any] = {}
     with ExitStack() as stack:
         stack.enter_context(borrowed(network))
+        # A network that reads values is warned that its input has a gradient: only here it has.
+        stack.enter_context(warnings.catch_warnings(action="ignore", category=UserWarning))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
 
