@@ -123,13 +123,17 @@ def test_switching_the_label_reuses_the_layer(maps, viewer):
     assert layer.contrast_limits == fresh.layers[MASS].contrast_limits
 
 
-def test_unticking_removes_the_layer_and_keeps_the_others(maps, viewer):
+def test_unticking_hides_the_layer_and_keeps_it_for_the_next(maps, viewer):
     ct = viewer.add_image(np.zeros((4, 5, 6)))
     explanation = make_explanation()
     maps.show(explanation, [NODULE, MASS], MapStyle())
     mass = maps.layers[MASS]
+    nodule = maps.layers[NODULE]
     maps.show(explanation, [MASS], MapStyle())
-    assert list(viewer.layers) == [ct, mass]
+    assert [layer for layer in viewer.layers if layer.visible] == [ct, mass]
+    maps.show(explanation, [MASS, NODULE], MapStyle())
+    assert maps.layers[NODULE] is nodule
+    assert nodule.visible
     maps.clear()
     assert list(viewer.layers) == [ct]
 
@@ -150,7 +154,11 @@ def test_a_map_the_user_deletes_is_reported_once(viewer):
     assert deleted == [MASS]
     maps.show(make_explanation(), [], MapStyle())
     assert deleted == [MASS]
-    assert not viewer.layers
+    (hidden,) = viewer.layers
+    viewer.layers.remove(hidden)
+    assert deleted == [MASS]
+    maps.show(make_explanation(), [NODULE], MapStyle())
+    assert list(viewer.layers) == [maps.layers[NODULE]]
 
 
 def test_labels_shown_together_differ_in_colour_and_keep_it(maps):

@@ -89,9 +89,17 @@ def test_leaving_restores_one_view_and_the_users_grid(viewer, ct, maps, pair):
     pair.leave()
     grid = viewer.canvas.grid
     assert (grid.enabled, grid.stride, grid.shape) == (False, 3, (-1, -1))
-    assert not any("second view" in layer.name for layer in viewer.layers)
+    (second,) = (layer for layer in viewer.layers if "second view" in layer.name)
+    assert not second.visible
+    limits = second.contrast_limits
     ct.contrast_limits = (-5, 5)  # the link is gone, too
+    assert second.contrast_limits == limits
     assert not pair.active
+    # The hidden copy serves the next time, and follows its CT again.
+    pair.enter(ct)
+    assert second.visible
+    assert second.contrast_limits == ct.contrast_limits
+    assert sum("second view" in layer.name for layer in viewer.layers) == 1
 
 
 @pytest.mark.parametrize("which", ["chest", "chest (second view)"])

@@ -88,6 +88,9 @@ class MapLayers:
         self._viewer = viewer
         self._removed_by_user = removed_by_user
         self._layers: dict[MapKey, Image] = {}
+        # Hidden, to be used again: napari collects garbage after every removal of a layer,
+        # which holds the window for a good part of a second.
+        self._spare: list[Image] = []
         self._scales: dict[str, int] = {}
         self._explanation: Explanation | None = None
         self._style = MapStyle()
@@ -113,14 +116,15 @@ class MapLayers:
     def show(self, explanation: Explanation, wanted: Sequence[MapKey], style: MapStyle) -> None:
         """Show exactly the wanted maps; layers are reused where there are any.
 
-        Changing a layer's data is several times faster than removing it and adding another.
+        A layer that is not needed is hidden: changing the data of one and showing it is many
+        times faster than removing it and adding another.
         """
         same_maps = explanation is self._explanation and (
             style.signed == self._style.signed and style.placement == self._style.placement
         )
         self._explanation, self._style = explanation, style
         self._assign_scales([label for label, _ in wanted])
-        spare = [layer for key, layer in self._layers.items() if key not in wanted]
+        self._spare += [layer for key, layer in self._layers.items() if key not in wanted]
         kept = {key: layer for key, layer in self._layers.items() if key in wanted}
         self._layers = {}
         for key in wanted:
@@ -130,14 +134,14 @@ class MapLayers:
                 continue
             attention = explanation.map(*key, placement=style.placement)
             options = self._describe(attention)
-            layer = kept.get(key) or (spare.pop(0) if spare else None)
+            layer = kept.get(key) or (self._spare.pop(0) if self._spare else None)
             if layer is None:
                 layer = self._viewer.add_layer(Image(**options))
             else:
                 _update(layer, options)
             self._layers[key] = layer
-        for layer in spare:
-            self._viewer.layers.remove(layer)
+        for layer in self._spare:
+            layer.visible = False
 
     def restyle(self, threshold: float, opacity: float) -> None:
         """Change threshold and opacity of what is shown."""
@@ -148,7 +152,8 @@ class MapLayers:
 
     def clear(self) -> None:
         """Remove every map layer."""
-        layers, self._layers, self._scales = list(self._layers.values()), {}, {}
+        layers = [*self._layers.values(), *self._spare]
+        self._layers, self._spare, self._scales = {}, [], {}
         self._explanation = None
         for layer in layers:
             self._viewer.layers.remove(layer)
@@ -213,6 +218,7 @@ class MapLayers:
 
     def _on_removed(self, event: Event) -> None:
         removed: Layer = event.value
+        self._spare = [layer for layer in self._spare if layer is not removed]
         for key, layer in list(self._layers.items()):
             if layer is removed:
                 del self._layers[key]
@@ -222,8 +228,10 @@ class MapLayers:
 
 def _update(layer: Image, options: dict[str, Any]) -> None:
     layer.data = options["data"]
-    layer.scale = options["scale"]
-    layer.translate = options["translate"]
+    # Each of these makes napari slice and draw anew, changed or not.
+    for name in ("scale", "translate"):
+        if not np.array_equal(getattr(layer, name), options[name]):
+            setattr(layer, name, options[name])
     # The range first: limits outside it would be clipped.
     layer.contrast_limits_range = options["contrast_limits"]
     layer.contrast_limits = options["contrast_limits"]
@@ -231,3 +239,4 @@ def _update(layer: Image, options: dict[str, Any]) -> None:
     layer.opacity = options["opacity"]
     layer.metadata = options["metadata"]
     layer.name = options["name"]
+    layer.visible = True

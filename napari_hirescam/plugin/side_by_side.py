@@ -45,10 +45,16 @@ class SideBySide(QObject):
         self._right_maps = right_maps
         self._ct: Image | None = None
         self._copy: Image | None = None
+        # The CT that was shown twice last, and its hidden copy: adding a layer takes napari
+        # a while, removing one longer.
+        self._kept: tuple[Image, Image] | None = None
         self._before: dict[str, Any] = {}
         self._camera: dict[str, Any] = {}
         self._events = ViewerEvents()
-        self.destroyed.connect(self._events.disconnect)
+        self._always = ViewerEvents()
+        self._always.connect(viewer.layers.events.removed, self._on_any_removed)
+        for events in (self._events, self._always):
+            self.destroyed.connect(events.disconnect)
         # The list must not be reordered while napari is still telling others of a change.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -76,7 +82,7 @@ class SideBySide(QObject):
         camera = self._viewer.scene.camera
         self._camera = {"center": camera.center, "zoom": camera.zoom}
         self._ct = ct
-        self._copy = self._viewer.add_layer(_second(ct))
+        self._copy = self._second_view_of(ct)
         link_layers([ct, self._copy], _LINKED)
         self._events.connect(self._viewer.layers.events.inserted, self._on_inserted)
         self._events.connect(self._viewer.layers.events.removed, self._on_removed)
@@ -95,7 +101,10 @@ class SideBySide(QObject):
         self._soon.stop()
         self._events.disconnect()
         unlink_layers([ct, copy])
-        if copy in self._viewer.layers:
+        if copy in self._viewer.layers and ct in self._viewer.layers:
+            copy.visible = False
+            self._kept = (ct, copy)
+        elif copy in self._viewer.layers:
             self._viewer.layers.remove(copy)
         grid = self._viewer.canvas.grid
         for name, value in self._before.items():
@@ -105,6 +114,21 @@ class SideBySide(QObject):
         for layer in self._viewer.layers:
             if layer.metadata.get(METADATA_KEY, {}).get("kind") == "map":
                 layer.name_overlay.visible = False
+
+    def _second_view_of(self, ct: Image) -> Image:
+        if self._kept is not None:
+            of, copy = self._kept
+            self._kept = None
+            if of is ct and copy.data is ct.data and copy in self._viewer.layers:
+                for name in _LINKED:
+                    setattr(copy, name, getattr(ct, name))
+                copy.scale, copy.translate = ct.scale, ct.translate
+                copy.visible = True
+                return copy
+            if copy in self._viewer.layers:
+                self._viewer.layers.remove(copy)
+        added: Image = self._viewer.add_layer(_second(ct))
+        return added
 
     def arrange(self) -> None:
         """Bring the second CT and its maps to the top of the list, which is the right cell."""
@@ -134,12 +158,22 @@ class SideBySide(QObject):
             self.leave()
         self._soon.start()
 
+    def _on_any_removed(self, event: Event) -> None:
+        # Without its CT the hidden copy is of no use.
+        if self._kept is not None and event.value in self._kept:
+            self._soon.start()
+
     def _on_grid_toggled(self, event: Event) -> None:
         if not event.value:
             self.leave()
             self._soon.start()
 
     def _settle(self) -> None:
+        if self._kept is not None and any(k not in self._viewer.layers for k in self._kept):
+            _, copy = self._kept
+            self._kept = None
+            if copy in self._viewer.layers:
+                self._viewer.layers.remove(copy)
         if self.active:
             self.arrange()
         else:
