@@ -14,7 +14,7 @@ from napari_hirescam.plugin.display_panel import BOTH
 pytest_plugins = ["plugin_window"]
 
 
-def test_the_panel_says_what_is_missing_for_arun(qtbot, widget, ct_file, model_folder):
+def test_the_panel_says_what_is_missing_for_a_run(qtbot, widget, ct_file, model_folder):
     assert "Open a CT" in widget.run_panel.hint_text
     assert not widget.run_panel.button.isEnabled()
     open_ct(qtbot, widget, ct_file)
@@ -52,7 +52,7 @@ def test_maps_lie_over_the_ct_they_explain(done, viewer):
     assert ct not in done.maps.layers.values()
 
 
-def test_ticking_and_switching_show_maps_without_anotherrun(done, viewer, monkeypatch):
+def test_ticking_and_switching_show_maps_without_another_run(done, viewer, monkeypatch):
     def never(*_args, **_options):
         raise AssertionError("nothing may be computed again")
 

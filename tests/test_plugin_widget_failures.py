@@ -54,7 +54,7 @@ def test_removing_the_ct_stops_its_run_with_one_sentence(qtbot, ready, viewer, e
     assert ready.explanation is None
 
 
-def test_taking_the_widget_out_of_the_window_stops_itsrun(qtbot, ready, viewer, endless, told):
+def test_taking_the_widget_out_of_the_window_stops_its_run(qtbot, ready, viewer, endless, told):
     ready.run_panel.button.click()
     qtbot.waitUntil(endless.started.is_set)
     job = ready.run_panel.job
@@ -65,7 +65,7 @@ def test_taking_the_widget_out_of_the_window_stops_itsrun(qtbot, ready, viewer, 
     ready.deleteLater()
 
 
-def test_closing_the_window_stops_therun(qtbot, ready, viewer, endless):
+def test_closing_the_window_stops_the_run(qtbot, ready, viewer, endless):
     ready.run_panel.button.click()
     qtbot.waitUntil(endless.started.is_set)
     job = ready.run_panel.job

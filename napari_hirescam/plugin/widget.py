@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import napari
 from napari.layers import Image, Points
 from napari.utils.notifications import show_info, show_warning
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_hirescam.errors import HirescamError
@@ -56,6 +56,12 @@ class HiResCAMWidget(QWidget):
         self._shown: tuple[str, ...] = ()
         self._docked = False
 
+        # Not at once: a run may end while napari is still telling of a layer's removal.
+        self._tidy_soon = QTimer(self)
+        self._tidy_soon.setSingleShot(True)
+        self._tidy_soon.setInterval(0)
+        self._tidy_soon.timeout.connect(self._tidy)
+
         self.maps = MapLayers(viewer, self._on_map_deleted)
         self.labels = LabelTableModel(self.maps.colour_of)
         self.ct = CtPanel(viewer)
@@ -95,6 +101,10 @@ class HiResCAMWidget(QWidget):
             at_mm = centre.at_mm if centre is not None else None
         self._run_layer = layer
         self.run_panel.start(volume, classifier, at_mm)
+        selection = self._viewer.layers.selection
+        chosen = selection.active
+        self.maps.warm_up(layer)
+        selection.active = chosen
 
     def go_to_peak(self, label: str | None = None) -> None:
         """Move the slices to the strongest cell of a label, the current one by default."""
@@ -144,6 +154,7 @@ class HiResCAMWidget(QWidget):
         self.model.busy_changed.connect(self._update_ready)
         self.run_panel.run_requested.connect(self.run)
         self.run_panel.explained.connect(self._on_explained)
+        self.run_panel.busy_changed.connect(self._tidy_soon.start)
         self.labels.ticks_changed.connect(self._on_ticks_changed)
         self.labels_panel.table.current_changed.connect(self._update_proof)
         self.display.maps_changed.connect(self._show_maps)
@@ -221,6 +232,11 @@ class HiResCAMWidget(QWidget):
         for note in explanation.provenance.get("notes", ()):
             if note not in known:
                 show_info(note)
+
+    def _tidy(self) -> None:
+        """After a run that came to nothing, leave no layer that waits for its maps."""
+        if self.run_panel.job is None and self._explanation is None:
+            self.maps.clear()
 
     def _on_layer_removed(self, event: Event) -> None:
         if self._run_layer is not None and event.value is self._run_layer:
@@ -315,6 +331,7 @@ class HiResCAMWidget(QWidget):
     def _abandon_work(self) -> None:
         for panel in (self.ct, self.model, self.run_panel, self.saver):
             panel.abandon()
+        self._tidy_soon.stop()
         for connections in self._all_events():
             connections.disconnect()
 
