@@ -154,7 +154,7 @@ def _network_faults_named(classifier: Classifier, volume: Volume) -> Iterator[No
         yield
     except (Cancelled, HirescamError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as exc:
+    except Exception as exc:  # the user's own network can fail in any way
         # torch's CPU allocator has no exception type of its own.
         if "DefaultCPUAllocator" in str(exc):
             raise _out_of_memory(volume) from exc

@@ -45,7 +45,7 @@ def build_by_name(name: str, n_labels: int, arguments: dict[str, Any], file: Pat
     arguments = {"n_labels": n_labels, **arguments}
     try:
         return ARCHITECTURES[name](**arguments)
-    except Exception as exc:
+    except Exception as exc:  # torch raises all kinds at senseless sizes
         raise ModelFileError(
             file,
             f"the arguments of {name!r} do not fit: {_words(exc)}",

@@ -164,7 +164,7 @@ def _check(classifier: Classifier, file: Path) -> None:
         run = classifier.dry_run
     except UnknownLayerError as exc:
         raise ModelFileError(file, f"target_layer: {exc}", "Name one of its layers") from exc
-    except Exception as exc:
+    except Exception as exc:  # a forward can fail in any way
         raise ModelFileError(
             file,
             f"the network failed on an input of shape {list(classifier.input_shape)}: "

@@ -147,7 +147,7 @@ def _read_torch(file: Path) -> dict[str, Any]:
             f"it holds more than weights{what}, and opening it could run code",
             "Save only model.state_dict(), best as .safetensors",
         ) from exc
-    except Exception as exc:
+    except Exception as exc:  # damaged bytes make torch fail in any way
         first_line = f"{type(exc).__name__}: {exc}".splitlines()[0]
         raise ModelFileError(
             file, f"it cannot be read as a torch checkpoint: {first_line}", "Copy the file again"
