@@ -2,7 +2,8 @@
 
 Each contestant runs in a process of its own and reports the process CPU seconds and wall
 seconds of its best repeat, and the peak memory it added to model, input and imports. Machines
-are noisy: read the ratios, against an inference-mode forward pass of the same network.
+are noisy: read the ratios (x), against an inference-mode forward pass of the same network that
+is timed in turn with it.
 
     python benchmarks/attention.py                 # the table
     python benchmarks/attention.py --quick         # smaller input, one repeat
@@ -161,28 +162,46 @@ def peak_mib() -> float:
     return peak / (MIB * MIB if sys.platform == "darwin" else MIB)
 
 
+def timed(work: Work) -> tuple[float, float]:
+    """Process CPU seconds and wall seconds of one call."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    work()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
 def run_one(contestant: Contestant, size: int, slices: int, repeats: int) -> dict[str, float]:
-    """Measure one contestant in this very process."""
+    """Measure one contestant in this very process, in turn with the plain forward pass.
+
+    The speed of a shared machine drifts from minute to minute; a pass measured beside each
+    repeat drifts with it.
+    """
     model, given, layer = build(contestant.network, contestant.labels, size, slices)
     work = make_work(contestant.name, model, given, layer, contestant.labels)
+    forward = make_work(BASELINE, model, given, layer, contestant.labels)
     before = peak_mib()
-    first_cpu, first_wall = time.process_time(), time.perf_counter()
-    work()
-    cpu, wall = time.process_time() - first_cpu, time.perf_counter() - first_wall
-    peak = peak_mib()  # of the first repeat: later ones reuse what the allocator kept
+    runs = [timed(work)]
+    peak = peak_mib()  # ahead of the forward pass, and of what the allocator keeps later
+    bases = [timed(forward)]
     for _ in range(repeats - 1):
-        start_cpu, start_wall = time.process_time(), time.perf_counter()
-        work()
-        cpu = min(cpu, time.process_time() - start_cpu)
-        wall = min(wall, time.perf_counter() - start_wall)
-    return {"cpu": cpu, "wall": wall, "added_mib": peak - before, "peak_mib": peak}
+        runs.append(timed(work))
+        bases.append(timed(forward))
+    cpu, wall = (min(run[k] for run in runs) for k in (0, 1))
+    base_cpu, base_wall = (min(base[k] for base in bases) for k in (0, 1))
+    return {
+        "cpu": cpu,
+        "cpu_x": cpu / base_cpu,
+        "wall": wall,
+        "wall_x": wall / base_wall,
+        "added_mib": peak - before,
+        "peak_mib": peak,
+    }
 
 
 def repeats_of(contestant: Contestant, *, quick: bool) -> int:
     """Fewer repeats for what takes minutes."""
     if quick or contestant.network == "axialnet":
         return 1
-    return 2 if contestant.labels > 1 and not contestant.name.startswith(("ours", "for")) else 5
+    return 2 if contestant.labels > 1 and not contestant.name.startswith(("ours", "for")) else 7
 
 
 def main() -> None:
@@ -231,10 +250,11 @@ def show(rows: list[tuple[Contestant, dict[str, float] | None]], *, markdown: bo
             table.append([*cells, "not installed", *[""] * 6])
             continue
         base = bases[contestant.network]
-        for key in ("cpu", "wall", "added_mib"):
-            digits = 0 if key == "added_mib" else 2
-            cells += [f"{row[key]:.{digits}f}", f"{row[key] / base[key]:.2f}"]
-        table.append([*cells, f"{row['peak_mib']:.0f}"])
+        for key in ("cpu", "wall"):
+            cells += [f"{row[key]:.2f}", f"{row[f'{key}_x']:.2f}"]
+        added = row["added_mib"]
+        cells += [f"{added:.0f}", f"{added / base['added_mib']:.2f}", f"{row['peak_mib']:.0f}"]
+        table.append(cells)
     if markdown:
         print(
             "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *table[1:]])
