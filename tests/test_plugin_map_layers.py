@@ -135,7 +135,8 @@ def test_unticking_hides_the_layer_and_keeps_it_for_the_next(maps, viewer):
     assert maps.layers[NODULE] is nodule
     assert nodule.visible
     maps.clear()
-    assert list(viewer.layers) == [ct]
+    assert [layer for layer in viewer.layers if layer.visible] == [ct]
+    assert all(layer.data.size == 8 for layer in viewer.layers if layer is not ct)
 
 
 def test_a_second_run_replaces_the_data_of_a_kept_label(maps):
@@ -155,6 +156,7 @@ def test_a_map_the_user_deletes_is_reported_once(viewer):
     maps.show(make_explanation(), [], MapStyle())
     assert deleted == [MASS]
     (hidden,) = viewer.layers
+    assert hidden.name == "unused map"
     viewer.layers.remove(hidden)
     assert deleted == [MASS]
     maps.show(make_explanation(), [NODULE], MapStyle())
@@ -209,4 +211,27 @@ def test_image_layers_of_others_are_never_touched(maps, viewer):
     viewer.add_layer(mine)
     maps.show(make_explanation(), [NODULE], MapStyle())
     maps.clear()
-    assert list(viewer.layers) == [mine]
+    assert [layer for layer in viewer.layers if layer.visible] == [mine]
+    assert mine.data.shape == (4, 5, 6)
+
+
+def test_maps_of_another_ct_are_shown_above_it(viewer):
+    """A reused layer would lie under a CT that was opened later."""
+    first = viewer.add_image(np.zeros((4, 5, 6)))
+    maps = MapLayers(viewer)
+    maps.show(make_explanation(), [NODULE], MapStyle(), above=first)
+    second = viewer.add_image(np.zeros((4, 5, 6)))
+    maps.show(make_explanation(), [NODULE], MapStyle(), above=second)
+    assert list(viewer.layers) == [first, second, maps.layers[NODULE]]
+
+
+def test_the_peak_is_sought_inside_the_ct():
+    attention = make_explanation({"nodule": (0, 0, 0)}).map("nodule")
+    place = np.array(peak_mm(attention))
+    affine = np.eye(4)
+    affine[:3, 3] = place + np.array(attention.grid.spacing_mm) * 0.7
+    elsewhere = Grid((100, 100, 100), affine)
+    found = elsewhere.to_index(peak_mm(attention, elsewhere))
+    assert (found >= -0.5).all()
+    far = Grid((2, 2, 2), np.diag([1.0, 1.0, 1.0, 1.0]) + 1e6 * np.eye(4, k=3))
+    assert peak_mm(attention, far) == tuple(place)

@@ -35,9 +35,13 @@ def told():
 
 
 def test_files_that_are_not_ours_are_refused_without_an_error(tmp_path):
-    text = tmp_path / "letter.nii"
+    text = tmp_path / "letter.txt"
     text.write_text("dear colleague")
     assert get_reader(str(text)) is None
+    # What has our name is taken, so that it is refused with a reason and not as nobody's.
+    named = text.rename(tmp_path / "letter.nii")
+    with pytest.raises(VolumeError, match=r"letter\.nii"):
+        get_reader(str(named))(str(named))
     assert get_reader(str(tmp_path / "missing.nii")) is None
     assert get_reader(str(tmp_path)) is None
     assert get_reader([]) is None

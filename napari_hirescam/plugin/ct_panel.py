@@ -94,6 +94,11 @@ class CtPanel(QGroupBox):
         for emitter in (events.inserted, events.removed, events.reordered, events.renamed):
             self.events.connect(emitter, self._on_layers_changed)
         self._combo.reset_choices()
+        choices = self.choices()
+        if choices:
+            active = viewer.layers.selection.active
+            self._combo.value = active if active in choices else choices[-1]
+            self.show_doubt()
 
     @property
     def layer(self) -> Image | None:
@@ -136,6 +141,10 @@ class CtPanel(QGroupBox):
         self._open.setEnabled(True)
 
     def _choices(self, _combo: object) -> list[Image]:
+        return self.choices()
+
+    def choices(self) -> list[Image]:
+        """Image layers that can be explained: all but maps and second views."""
         return [
             layer
             for layer in self._viewer.layers
@@ -154,10 +163,14 @@ class CtPanel(QGroupBox):
             self._combo.value = chosen
 
     def _on_chosen(self, _layer: Image | None) -> None:
+        self.show_doubt()
+        self.changed.emit()
+
+    def show_doubt(self) -> None:
+        """Say if it is not sure where the chosen CT lies."""
         doubt = placement_doubt(self.layer) if self.layer is not None else ""
         self._doubt.setText(doubt)
         self._doubt.setVisible(bool(doubt))
-        self.changed.emit()
 
     def _on_progress(self, done: int, total: int) -> None:
         self.progressed.emit("Reading the CT", done, total)

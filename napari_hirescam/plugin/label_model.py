@@ -60,9 +60,9 @@ class LabelTableModel(QAbstractTableModel):
         """Show labels that have no scores yet; all ticks go."""
         self._replace(tuple(labels), {})
 
-    def set_explanation(self, explanation: Explanation) -> None:
+    def set_explanation(self, explanation: Explanation, *, keep_ticks: bool = True) -> None:
         """Show the scores; labels that were ticked stay ticked, else the most probable is."""
-        kept = [label for label in self._ticked if label in explanation.labels]
+        kept = [k for k in self._ticked if keep_ticks and k in explanation.labels]
         scores = {
             label: (float(p), float(z))
             for label, p, z in zip(

@@ -34,7 +34,8 @@ class LabelsPanel(QGroupBox):
         self.proof.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.proof.setToolTip(
             "Where the guarantee holds, the cells of a HiResCAM map add up to the score: nothing "
-            "that raised it is left out and nothing is invented."
+            "that raised it is left out and nothing is invented. It says that the picture is the "
+            "model's own arithmetic, not that the model is right."
         )
         self.proof.hide()
         layout = QVBoxLayout(self)
@@ -66,5 +67,8 @@ class LabelsPanel(QGroupBox):
         if explanation is None or label is None:
             self.proof.hide()
             return
-        self.proof.setText(proof_html(explanation, label, methods))
+        text = proof_html(explanation, label, methods)
+        if label not in self._model.ticked:
+            text += "<br><i>Its map is not shown.</i>"
+        self.proof.setText(text)
         self.proof.show()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Coarsest step of the grid a map is shown on, in mm; finer steps cost time and show nothing more.
 DISPLAY_STEP_MM = 5.0
 
+# A hidden layer that waits for a map.
+_UNUSED = "unused map"
+
 MapKey = tuple[str, str]  # label, method
 
 
@@ -64,9 +67,19 @@ def display_grid(cells: Grid, step_mm: float = DISPLAY_STEP_MM) -> Grid:
     return Grid((a, b, c), affine)
 
 
-def peak_mm(attention: AttentionMap) -> tuple[float, float, float]:
-    """Find the (I, P, L) mm of the cell with the largest value."""
-    cell = np.unravel_index(int(attention.values.argmax()), attention.values.shape)
+def peak_mm(attention: AttentionMap, ct: Grid | None = None) -> tuple[float, float, float]:
+    """Find the (I, P, L) mm of the cell with the largest value, among those centred in a CT.
+
+    A window at the border of a CT reaches beyond it, where there is nothing to see.
+    """
+    values = attention.values
+    if ct is not None:
+        centres = attention.grid.to_world(np.moveaxis(np.indices(values.shape), 0, -1))
+        index = ct.to_index(centres)
+        inside = ((index > -0.5) & (index < np.array(ct.shape) - 0.5)).all(axis=-1)
+        if inside.any():
+            values = np.where(inside, values, -np.inf)
+    cell = np.unravel_index(int(values.argmax()), values.shape)
     inferior, posterior, left = attention.grid.to_world(np.array(cell, dtype=float))
     return float(inferior), float(posterior), float(left)
 
@@ -113,8 +126,14 @@ class MapLayers:
             return None
         return colormaps.swatch(self._scales[label])
 
-    def show(self, explanation: Explanation, wanted: Sequence[MapKey], style: MapStyle) -> None:
-        """Show exactly the wanted maps; layers are reused where there are any.
+    def show(
+        self,
+        explanation: Explanation,
+        wanted: Sequence[MapKey],
+        style: MapStyle,
+        above: Layer | None = None,
+    ) -> None:
+        """Show exactly the wanted maps, above a CT; layers are reused where there are any.
 
         A layer that is not needed is hidden: changing the data of one and showing it is many
         times faster than removing it and adding another.
@@ -141,7 +160,8 @@ class MapLayers:
                 _update(layer, options)
             self._layers[key] = layer
         for layer in self._spare:
-            layer.visible = False
+            _retire(layer)
+        self._raise_above(above)
 
     def warm_up(self, ct: Image) -> None:
         """Have a hidden layer ready, at the CT's place, while a run is under way.
@@ -153,7 +173,7 @@ class MapLayers:
             return
         layer = Image(
             np.zeros((2, 2, 2), np.float32),
-            name="attention",
+            name=_UNUSED,
             scale=ct.scale,
             translate=ct.translate,
             units=UNITS,
@@ -175,12 +195,21 @@ class MapLayers:
             self._restyle(key, layer)
 
     def clear(self) -> None:
-        """Remove every map layer."""
-        layers = [*self._layers.values(), *self._spare]
-        self._layers, self._spare, self._scales = {}, [], {}
+        """Show no map any more."""
+        self._spare += self._layers.values()
+        self._layers, self._scales = {}, {}
         self._explanation = None
-        for layer in layers:
-            self._viewer.layers.remove(layer)
+        for layer in self._spare:
+            _retire(layer)
+
+    def _raise_above(self, ct: Layer | None) -> None:
+        """Move shown maps that lie under the CT to the top of the list."""
+        layers = self._viewer.layers
+        if ct is None or ct not in layers:
+            return
+        for layer in self._layers.values():
+            if layers.index(layer) < layers.index(ct):
+                layers.move(layers.index(layer), len(layers))
 
     def _assign_scales(self, labels: Sequence[str]) -> None:
         # A label keeps its colour as long as it is shown.
@@ -248,6 +277,16 @@ class MapLayers:
                 del self._layers[key]
                 if self._removed_by_user is not None:
                     self._removed_by_user(*key)
+
+
+def _retire(layer: Image) -> None:
+    """Hide a layer until it is needed, with nothing of its last map in it."""
+    if layer.name.startswith(_UNUSED):
+        return
+    layer.visible = False
+    layer.data = np.zeros((2, 2, 2), np.float32)
+    layer.metadata = {METADATA_KEY: {"kind": "map"}}
+    layer.name = _UNUSED
 
 
 def _update(layer: Image, options: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ def describe_model(classifier: Classifier, report: TargetReport) -> ModelFacts:
     window = f"{low:.0f} to {high:.0f} HU"
     labels = _count(len(spec.labels), "label")
     lines = [
+        *([f"<i>{escape(spec.description)}</i>"] if spec.description else []),
         f"<b>{labels}</b>; sees {fit}{size} voxels of {spacing}, {window}",
         f"<b>{escape(spec.target_layer)}</b>: {_what_cells_see(report)}",
         _guarantee_line(report),

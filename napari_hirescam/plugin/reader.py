@@ -16,14 +16,23 @@ PathLike = str | Path
 _NOTHING = [(None,)]
 
 
+# As in the manifest.
+_NAMES = (".nii", ".nii.gz", ".dcm")
+
+
 def get_reader(
     path: PathLike | Sequence[PathLike],
 ) -> Callable[[PathLike | Sequence[PathLike]], list[LayerData] | list[tuple[None]]] | None:
-    """Offer to read a path if its first bytes, or a folder's files, look like ours."""
+    """Offer to read what is a CT by its content, and what only looks like one by its name.
+
+    The second, too: a damaged NIfTI file is then refused with the reason, where napari would
+    say no more than that nobody reads it.
+    """
     from napari_hirescam.io import can_read
 
     paths = _as_list(path)
-    return read_layers if paths and all(can_read(one) for one in paths) else None
+    ours = all(Path(one).name.lower().endswith(_NAMES) or can_read(one) for one in paths)
+    return read_layers if paths and ours else None
 
 
 def read_layers(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.experimental import link_layers, unlink_layers
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -45,16 +46,14 @@ class SideBySide(QObject):
         self._right_maps = right_maps
         self._ct: Image | None = None
         self._copy: Image | None = None
-        # The CT that was shown twice last, and its hidden copy: adding a layer takes napari
-        # a while, removing one longer.
-        self._kept: tuple[Image, Image] | None = None
+        # The hidden copy of the last time. Adding a layer takes napari a while, removing one
+        # longer, and doing so while it tells of another removal ends badly.
+        self._spare: Image | None = None
         self._before: dict[str, Any] = {}
         self._camera: dict[str, Any] = {}
+        self._ndisplay = 2
         self._events = ViewerEvents()
-        self._always = ViewerEvents()
-        self._always.connect(viewer.layers.events.removed, self._on_any_removed)
-        for events in (self._events, self._always):
-            self.destroyed.connect(events.disconnect)
+        self.destroyed.connect(self._events.disconnect)
         # The list must not be reordered while napari is still telling others of a change.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -81,6 +80,7 @@ class SideBySide(QObject):
         }
         camera = self._viewer.scene.camera
         self._camera = {"center": camera.center, "zoom": camera.zoom}
+        self._ndisplay = self._viewer.dims.ndisplay
         self._ct = ct
         self._copy = self._second_view_of(ct)
         link_layers([ct, self._copy], _LINKED)
@@ -101,34 +101,35 @@ class SideBySide(QObject):
         self._soon.stop()
         self._events.disconnect()
         unlink_layers([ct, copy])
-        if copy in self._viewer.layers and ct in self._viewer.layers:
+        if copy in self._viewer.layers:
             copy.visible = False
-            self._kept = (ct, copy)
-        elif copy in self._viewer.layers:
-            self._viewer.layers.remove(copy)
+            self._spare = copy
+            if ct not in self._viewer.layers:  # let go of its voxels
+                copy.data = np.zeros((2, 2, 2), ct.data.dtype)
         grid = self._viewer.canvas.grid
         for name, value in self._before.items():
             setattr(grid, name, value)
-        for name, value in self._camera.items():
-            setattr(self._viewer.scene.camera, name, value)
+        if self._viewer.dims.ndisplay == self._ndisplay:
+            for name, value in self._camera.items():
+                setattr(self._viewer.scene.camera, name, value)
+        else:  # another camera's place
+            self._viewer.fit_to_view(margin=0)
         for layer in self._viewer.layers:
             if layer.metadata.get(METADATA_KEY, {}).get("kind") == "map":
                 layer.name_overlay.visible = False
 
     def _second_view_of(self, ct: Image) -> Image:
-        if self._kept is not None:
-            of, copy = self._kept
-            self._kept = None
-            if of is ct and copy.data is ct.data and copy in self._viewer.layers:
-                for name in _LINKED:
-                    setattr(copy, name, getattr(ct, name))
-                copy.scale, copy.translate = ct.scale, ct.translate
-                copy.visible = True
-                return copy
-            if copy in self._viewer.layers:
-                self._viewer.layers.remove(copy)
-        added: Image = self._viewer.add_layer(_second(ct))
-        return added
+        copy, self._spare = self._spare, None
+        if copy is None or copy not in self._viewer.layers:
+            added: Image = self._viewer.add_layer(_second(ct))
+            return added
+        if copy.data is not ct.data:
+            copy.data = ct.data
+        for name in ("scale", "translate", "affine", "contrast_limits_range", *_LINKED):
+            setattr(copy, name, getattr(ct, name))
+        copy.name = _second_name(ct)
+        copy.visible = True
+        return copy
 
     def arrange(self) -> None:
         """Bring the second CT and its maps to the top of the list, which is the right cell."""
@@ -158,32 +159,26 @@ class SideBySide(QObject):
             self.leave()
         self._soon.start()
 
-    def _on_any_removed(self, event: Event) -> None:
-        # Without its CT the hidden copy is of no use.
-        if self._kept is not None and event.value in self._kept:
-            self._soon.start()
-
     def _on_grid_toggled(self, event: Event) -> None:
         if not event.value:
             self.leave()
             self._soon.start()
 
     def _settle(self) -> None:
-        if self._kept is not None and any(k not in self._viewer.layers for k in self._kept):
-            _, copy = self._kept
-            self._kept = None
-            if copy in self._viewer.layers:
-                self._viewer.layers.remove(copy)
         if self.active:
             self.arrange()
         else:
             self.ended.emit()
 
 
+def _second_name(ct: Image) -> str:
+    return f"{ct.name} (second view)"
+
+
 def _second(ct: Image) -> Image:
     copy = Image(
         ct.data,
-        name=f"{ct.name} (second view)",
+        name=_second_name(ct),
         scale=ct.scale,
         translate=ct.translate,
         affine=ct.affine,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -37,20 +38,24 @@ class View3D:
         self._viewer = viewer
         self._before: list[tuple[Image, dict[str, Any]]] = []
         self._camera: dict[str, Any] | None = None
+        self._grid = False
 
     @property
     def active(self) -> bool:
         """True while the 3-D view is on."""
         return self._camera is not None
 
-    def enter(self, cts: list[Image]) -> None:
-        """Show the skeletons of the CTs, with the maps among them."""
+    def enter(self, cts: list[Image], others: Sequence[Image] = ()) -> None:
+        """Show the skeletons of the CTs, with the maps among them; hide the other volumes."""
         if self.active:
             return
         camera = self._viewer.scene.camera
         self._camera = {"center": camera.center, "zoom": camera.zoom}
+        self._grid = self._viewer.canvas.grid.enabled
         for layer in cts:
             self._set(layer, _CT_IN_3D)
+        for layer in others:
+            self._set(layer, {"visible": False})
         self._viewer.dims.ndisplay = 3
         self._viewer.fit_to_view(layers=cts or None, margin=0)
         camera.set_view_direction(view_direction=_VIEW_DIRECTION, up_direction=_HEAD_UP)
@@ -66,8 +71,11 @@ class View3D:
             if layer in self._viewer.layers:
                 for name, value in values.items():
                     setattr(layer, name, value)
-        for name, value in camera.items():
-            setattr(self._viewer.scene.camera, name, value)
+        if self._viewer.canvas.grid.enabled == self._grid:
+            for name, value in camera.items():
+                setattr(self._viewer.scene.camera, name, value)
+        else:  # another camera's place
+            self._viewer.fit_to_view(margin=0)
 
     def _set(self, layer: Image, values: dict[str, Any]) -> None:
         self._before.append((layer, {name: getattr(layer, name) for name in values}))

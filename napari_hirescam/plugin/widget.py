@@ -24,7 +24,7 @@ from napari_hirescam.plugin.saving import MapSaver
 from napari_hirescam.plugin.side_by_side import SideBySide
 from napari_hirescam.plugin.view_3d import View3D
 from napari_hirescam.plugin.viewer_events import ViewerEvents, without_proxy
-from napari_hirescam.plugin.window_centre import window_centre
+from napari_hirescam.plugin.window_centre import WindowCentre, window_centre
 
 if TYPE_CHECKING:
     from napari.utils.events import Event
@@ -53,6 +53,8 @@ class HiResCAMWidget(QWidget):
         self._explanation: Explanation | None = None
         self._volume: Volume | None = None
         self._run_layer: Image | None = None
+        self._explained_layer: Image | None = None
+        self._run_centre: WindowCentre | None = None
         self._shown: tuple[str, ...] = ()
         self._docked = False
 
@@ -61,6 +63,12 @@ class HiResCAMWidget(QWidget):
         self._tidy_soon.setSingleShot(True)
         self._tidy_soon.setInterval(0)
         self._tidy_soon.timeout.connect(self._tidy)
+
+        # Nor here: where the window itself closes, this is gone before its time comes.
+        self._leave_soon = QTimer(self)
+        self._leave_soon.setSingleShot(True)
+        self._leave_soon.setInterval(0)
+        self._leave_soon.timeout.connect(self._leave_views)
 
         self.maps = MapLayers(viewer, self._on_map_deleted)
         self.labels = LabelTableModel(self.maps.colour_of)
@@ -95,10 +103,11 @@ class HiResCAMWidget(QWidget):
         except HirescamError as error:
             tell_error(error)
             return
-        at_mm = None
+        self.ct.show_doubt()
+        self._run_centre = None
         if classifier.spec.input.fit == "window":
-            centre = window_centre(self._viewer)
-            at_mm = centre.at_mm if centre is not None else None
+            self._run_centre = window_centre(self._viewer)
+        at_mm = self._run_centre.at_mm if self._run_centre is not None else None
         self._run_layer = layer
         self.run_panel.start(volume, classifier, at_mm)
         selection = self._viewer.layers.selection
@@ -114,7 +123,8 @@ class HiResCAMWidget(QWidget):
         if label is None:
             return
         method, placement = self.display.methods[0], self.display.style_of_maps().placement
-        peak = peak_mm(self._explanation.map(label, method, placement))
+        ct = self._volume.grid if self._volume is not None else None
+        peak = peak_mm(self._explanation.map(label, method, placement), ct)
         self._viewer.dims.set_point((-3, -2, -1), peak)
 
     def event(self, event: QEvent) -> bool:
@@ -223,11 +233,14 @@ class HiResCAMWidget(QWidget):
 
     def _on_explained(self, volume: Volume, explanation: Explanation) -> None:
         self._explanation, self._volume = explanation, volume
-        self._run_layer = None
+        # Ticks are for a CT, and for a place in it where the model sees only a window.
+        same = self._run_layer is self._explained_layer and self._run_centre is None
+        self._explained_layer, self._run_layer = self._run_layer, None
         self._shown = ()
-        self.labels_panel.name_ct(volume.name)
+        place = f" at {self._run_centre.place()}" if self._run_centre is not None else ""
+        self.labels_panel.name_ct(f"{volume.name}{place}")
         self.display.offer(explanation)
-        self.labels.set_explanation(explanation)
+        self.labels.set_explanation(explanation, keep_ticks=same)
         known = volume.source.notes if volume.source else ()
         for note in explanation.provenance.get("notes", ()):
             if note not in known:
@@ -261,22 +274,29 @@ class HiResCAMWidget(QWidget):
             return
         # Method by method, so that in the list of layers the right view's maps come last.
         wanted = [(label, method) for method in self.display.methods for label in ticked]
-        self.maps.show(explanation, wanted, self.display.style_of_maps())
+        style = self.display.style_of_maps()
+        self.maps.show(explanation, wanted, style, above=self._explained_layer)
         self._show_grid()
         selection = self._viewer.layers.selection
-        if selection.active is None and self.maps.layers:
+        if self.maps.layers and (selection.active is None or not selection.active.visible):
             # The controls of the map that was last shown, rather than none.
             selection.active = list(self.maps.layers.values())[-1]
         self.labels.refresh()
         added = [label for label in ticked if label not in self._shown]
         self._shown = ticked
         self.labels_panel.follow_ticks(added)
-        if added:
+        if added and self._run_centre is None:
+            # A window's place is where the slices stand: a jump would move the next run's.
             self.go_to_peak(added[-1])
         self._update_proof()
 
+    def _layer_shown(self) -> Image | None:
+        """The CT that the maps belong to; the chosen one as long as there are none."""
+        explained = self._explained_layer
+        return explained if explained in self._viewer.layers else self.ct.layer
+
     def _show_grid(self) -> None:
-        layer = self.ct.layer
+        layer = self._layer_shown()
         if self.display.side_by_side and layer is not None:
             self.side_by_side.enter(layer)
         else:
@@ -302,9 +322,10 @@ class HiResCAMWidget(QWidget):
         self.labels.untick(label)
 
     def _toggle_3d(self, on: bool) -> None:  # noqa: FBT001 - Qt's slot
-        layer = self.ct.layer
+        layer = self._layer_shown()
         if on:
-            self.view_3d.enter([layer] if layer is not None else [])
+            others = [other for other in self.ct.choices() if other is not layer and other.visible]
+            self.view_3d.enter([layer] if layer is not None else [], others)
         else:
             self.view_3d.leave()
 
@@ -332,8 +353,15 @@ class HiResCAMWidget(QWidget):
         for panel in (self.ct, self.model, self.run_panel, self.saver):
             panel.abandon()
         self._tidy_soon.stop()
+        self._leave_soon.start()
         for connections in self._all_events():
             connections.disconnect()
+
+    def _leave_views(self) -> None:
+        """Without its panel, leave the viewer as it was: one view, slices, no maps."""
+        self.view_3d.leave()
+        self.side_by_side.leave()
+        self.maps.clear()
 
     def _all_events(self) -> list[ViewerEvents]:
         return [self._events, self._points_events, self.maps.events, self.ct.events]

@@ -20,14 +20,18 @@ class WindowCentre:
     at_mm: tuple[float, float, float]
     origin: str
 
-    def sentence(self) -> str:
-        """Say where the window lies, in the patient's letters."""
+    def place(self) -> str:
+        """Say where it is, in the patient's letters."""
         inferior, posterior, left = self.at_mm
         place = ", ".join(
             f"{letters[value < 0]} {abs(value):.0f}"
             for value, letters in ((left, "LR"), (posterior, "PA"), (-inferior, "SI"))
         )
-        return f"Looks at {place} mm: {self.origin}."
+        return f"{place} mm"
+
+    def sentence(self) -> str:
+        """Say where the window lies and who chose the place."""
+        return f"Looks at {self.place()}: {self.origin}."
 
 
 def window_centre(viewer: ViewerModel) -> WindowCentre | None:
