@@ -42,7 +42,6 @@ def test_files_that_are_not_ours_are_refused_without_an_error(tmp_path):
     named = text.rename(tmp_path / "letter.nii")
     with pytest.raises(VolumeError, match=r"letter\.nii"):
         get_reader(str(named))(str(named))
-    assert get_reader(str(tmp_path / "missing.nii")) is None
     assert get_reader(str(tmp_path)) is None
     assert get_reader([]) is None
 
