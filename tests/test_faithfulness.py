@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from networks import ConvThenLinear
 from torch import nn
 
 from napari_hirescam.attention import attention_maps
-from napari_hirescam.attention.faithfulness import examine_head
+from napari_hirescam.attention.capture import run_and_capture
+from napari_hirescam.attention.faithfulness import examine_head, probe_head
 from napari_hirescam.models.dry_run import dry_run
 from napari_hirescam.models.head import HeadCannotBeReplayedError, HeadTape
 
@@ -203,3 +206,50 @@ def test_a_head_that_writes_into_a_constant_is_not_replayed() -> None:
         logits = buffer * 2
     with pytest.raises(HeadCannotBeReplayedError, match="constant"):
         tape.replay(torch.zeros_like(activation), logits)
+
+
+def test_a_head_that_only_looks_linear_does_not_pass_the_test() -> None:
+    """The last guard: other activations, whatever the operations are called."""
+    torch.manual_seed(0)
+    network = Head(LINEAR_HEADS["flatten and linear"]).eval()
+    captured = run_and_capture(
+        network,
+        torch.randn(1, 1, 4, 4, 4),
+        "cells",
+        slices_per_chunk=8,
+        progress=lambda _done, _total: None,
+        should_stop=lambda: False,
+    )
+    assert probe_head(captured, "cells")[0].holds
+    for curved in (lambda a: captured.head(a).abs(), lambda a: captured.head(a) ** 3):
+        guarantee, bias = probe_head(replace(captured, head=curved), "cells")
+        assert not guarantee.holds
+        assert "put to the test" in guarantee.reason
+        assert np.isnan(bias).all()
+
+
+def test_what_the_layer_gave_is_kept_though_its_input_is_overwritten() -> None:
+    """A layer may hand its input through, and somebody may write into that input later."""
+
+    class Aliased(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv3d(1, 3, 1)
+            self.same = nn.Identity()
+            self.fc = nn.Linear(192, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            before = self.conv(x)
+            after = self.same(before)
+            scores = self.fc(after.flatten(1))
+            before += 100
+            return scores
+
+    torch.manual_seed(0)
+    network = Aliased().eval()
+    image = torch.randn(1, 1, 4, 4, 4)
+    result = attention_maps(network, image, "same")
+    with torch.no_grad():
+        weights = network.fc.weight.reshape(2, 3, 4, 4, 4)
+        expected = (network.conv(image) * weights).sum(1)
+    assert np.allclose(result.maps["hirescam"], expected.numpy(), atol=1e-6)
