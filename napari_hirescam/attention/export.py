@@ -48,10 +48,14 @@ def map_file_names(
     return names
 
 
+def existing_files(folder: str | Path, names: Iterable[str]) -> list[str]:
+    """Those of these files, and of the scores, that are in the folder already."""
+    return [name for name in [*names, SCORES_FILE] if (Path(folder) / name).exists()]
+
+
 def refuse_existing(folder: str | Path, names: Iterable[str]) -> None:
     """Raise VolumeError if any of these files, or the scores, are in the folder already."""
-    folder = Path(folder)
-    there = [name for name in [*names, SCORES_FILE] if (folder / name).exists()]
+    there = existing_files(folder, names)
     if there:
         raise VolumeError(
             folder,

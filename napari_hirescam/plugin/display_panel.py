@@ -104,7 +104,11 @@ class DisplayPanel(QGroupBox):
 
         self.method = Switch(
             [
-                ("hirescam", "HiResCAM", "Shows only what the model used for its score."),
+                (
+                    "hirescam",
+                    "HiResCAM",
+                    "Each place by its own share of the score, where the guarantee holds.",
+                ),
                 ("gradcam", "Grad-CAM", "The older method; it can light up what was not used."),
                 (BOTH, "Side by side", "HiResCAM in the left view, Grad-CAM in the right one."),
             ]

@@ -50,14 +50,16 @@ class MapSaver(QObject):
         placement: PlacementName,
     ) -> None:
         """Ask for a folder, and before replacing files in it; then save."""
-        from napari_hirescam.attention.export import SCORES_FILE, map_file_names
+        from napari_hirescam.attention.export import existing_files, map_file_names
 
+        if self._current.job is not None:
+            show_info("Maps are still being saved; save these when that is done.")
+            return
         name = QFileDialog.getExistingDirectory(self._widget, "Folder for the maps")
         if not name:
             return
         folder = Path(name)
-        files = map_file_names(volume.name, labels, methods).values()
-        there = [file for file in [*files, SCORES_FILE] if (folder / file).exists()]
+        there = existing_files(folder, map_file_names(volume.name, labels, methods).values())
         if there and not _may_replace(self._widget, folder, there):
             return
         self.save(explanation, volume, labels, methods, placement, folder, overwrite=bool(there))
