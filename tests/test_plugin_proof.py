@@ -42,7 +42,7 @@ def test_grad_cam_is_verified_where_it_is_the_same_picture():
 
 
 def test_without_a_guarantee_the_reason_is_given():
-    none = Guarantee(GuaranteeState.NOT_GUARANTEED, "a ReLU lies in between")
+    none = Guarantee(GuaranteeState.LOCAL, "a ReLU lies in between")
     explanation = make_explanation(guarantee=none)
     explanation.bias[:] = np.nan
     proof = prove(explanation, "mass", "hirescam")

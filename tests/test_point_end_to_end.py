@@ -164,7 +164,7 @@ def test_a_map_without_the_guarantee_says_so_in_plain_json(tmp_path) -> None:
         file, scores = save_maps(result, ct, ["label 0"], [method], tmp_path / layer)
         content = nib.load(file).header.extensions[0].get_content()
         said = json.loads(content, parse_constant=pytest.fail)
-        assert said["guarantee"] == "not guaranteed"
+        assert said["guarantee"] == "local approximation"
         assert "residual" not in said
         assert not result.verified("label 0", method)
         json.loads(scores.read_text(), parse_constant=pytest.fail)

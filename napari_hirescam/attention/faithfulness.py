@@ -229,4 +229,4 @@ def probe_head(captured: Captured, target_layer: str) -> tuple[Guarantee, FloatA
 
 
 def _not_guaranteed(reason: str) -> Guarantee:
-    return Guarantee(GuaranteeState.NOT_GUARANTEED, reason)
+    return Guarantee(GuaranteeState.LOCAL, reason)

@@ -70,7 +70,8 @@ class GuaranteeState(StrEnum):
     """What is known of sum(HiResCAM) + bias = logit."""
 
     EXACT = "exact"
-    NOT_GUARANTEED = "not guaranteed"
+    IDENTICAL = "identical by construction"
+    LOCAL = "local approximation"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Guarantee:
     @property
     def holds(self) -> bool:
         """True if the head was shown to be affine in the target layer's activation."""
-        return self.state is GuaranteeState.EXACT
+        return self.state is not GuaranteeState.LOCAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +196,7 @@ class Explanation:
             }
         if not self.completes(method):
             return {
-                "guarantee": GuaranteeState.NOT_GUARANTEED.value,
+                "guarantee": GuaranteeState.LOCAL.value,
                 "guarantee_reason": "the sum of a map by this method is not the score",
             }
         return {

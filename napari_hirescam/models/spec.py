@@ -17,17 +17,22 @@ class _Section(BaseModel):
 
 
 class Architecture(_Section):
-    """How to build the network: a registered name, or the user's own Python file."""
+    """How to build the network: a registered name, a program, or the user's own Python file."""
 
-    name: str | None = Field(None, description="registered architecture, 'axialnet' say")
+    name: str | None = Field(
+        None, description="registered architecture, 'axialnet' or 'monai.DenseNet121' say"
+    )
     python: str | None = Field(None, description="Python file in the model folder")
     callable: str | None = Field(None, description="class or function in that file")
+    program: str | None = Field(
+        None, description="network and weights in one: a .pt2 or TorchScript file in the folder"
+    )
     arguments: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_way_to_build(self) -> Architecture:
-        if (self.name is None) == (self.python is None):
-            raise ValueError("give either 'name' or 'python' with 'callable'")
+        if sum(way is not None for way in (self.name, self.python, self.program)) != 1:
+            raise ValueError("give one of 'name', 'program', or 'python' with 'callable'")
         if (self.python is None) != (self.callable is None):
             raise ValueError("'python' and 'callable' go together")
         return self
@@ -36,8 +41,8 @@ class Architecture(_Section):
 class InputSpec(_Section):
     """What the network eats, and the road from a CT in HU to it.
 
-    The steps run in this order: reorient, resample to `spacing_mm`, pad and crop to `shape`
-    (or cut the window), clip to `window_hu`, scale, subtract, arrange into channels.
+    The steps run in this order: reorient, resample to `spacing_mm`, fit to `shape`, clip to
+    `window_hu`, scale, subtract, arrange into channels, normalise each channel.
     """
 
     orientation: str = Field(
@@ -50,10 +55,10 @@ class InputSpec(_Section):
         description="voxels along the tensor's axes before slices are grouped; "
         "null as the first takes any number of slices"
     )
-    fit: Literal["centre", "window"] = Field(
+    fit: Literal["centre", "window", "resize"] = Field(
         "centre",
         description="'centre' pads and crops about the volume's middle; 'window' cuts a patch "
-        "around a point the user chooses",
+        "around a point the user chooses; 'resize' resamples the whole extent to 'shape'",
     )
     padding: float | Literal["minimum", "edge"] = Field(
         "minimum", description="HU outside the CT: its minimum, its border repeated, or a number"
@@ -63,12 +68,20 @@ class InputSpec(_Section):
         (0.0, 1.0), description="range the window is mapped to; null leaves HU"
     )
     subtract: float = 0.0
-    layout: Literal["volume", "axial_triples"] = Field(
+    layout: Literal["volume", "axial_triples", "slice", "slices"] = Field(
         "volume",
         description="'volume': [1, channels, d, h, w]; 'axial_triples': [1, d/3, 3, h, w], each "
-        "three consecutive slices one image",
+        "three consecutive slices one image; for 2-D networks 'slice': [1, channels, h, w], the "
+        "one slice through a point the user chooses, and 'slices': [d, channels, h, w], every "
+        "slice an item of the batch",
     )
     channels: int = Field(1, ge=1, description="copies of the volume along the channel axis")
+    channel_mean: tuple[float, ...] | None = Field(
+        None, description="subtracted from each channel last, after 'scale_to' and 'subtract'"
+    )
+    channel_std: tuple[float, ...] | None = Field(
+        None, description="each channel is divided by it after 'channel_mean'"
+    )
 
     @field_validator("orientation")
     @classmethod
@@ -105,6 +118,44 @@ class InputSpec(_Section):
                 raise ValueError("'axial_triples' needs a multiple of 3 slices in 'shape'")
             if self.channels != 1:
                 raise ValueError("'axial_triples' makes its own channels; leave 'channels' at 1")
+        if self.layout == "slice" and self.shape[0] != 1:
+            raise ValueError("'slice' is one slice: the first number of 'shape' must be 1")
+        if self.layout == "slices" and self.fit == "window":
+            raise ValueError("'slices' shows every slice; a window is for 'volume' and 'slice'")
+        width = 3 if self.layout == "axial_triples" else self.channels
+        for name in ("channel_mean", "channel_std"):
+            values = getattr(self, name)
+            if values is not None and len(values) != width:
+                raise ValueError(f"{name!r} needs one number for each of {width} channels")
+        if self.channel_std is not None and min(self.channel_std) <= 0:
+            raise ValueError("'channel_std' must be positive")
+        return self
+
+    @property
+    def needs_point(self) -> bool:
+        """True if the network sees a part of the CT, and somebody must say which."""
+        return self.fit == "window" or self.layout == "slice"
+
+
+class OutputSpec(_Section):
+    """Where the logits are in what the network returns; the defaults suit one [1, K] tensor."""
+
+    entry: str | int | None = Field(
+        None, description="key or position of the logits in a dict or tuple of outputs"
+    )
+    layer: str | None = Field(
+        None,
+        description="dotted name of the module whose output is the logits, for a network that "
+        "applies its sigmoid or softmax itself",
+    )
+    over_slices: Literal["mean", "max"] | None = Field(
+        None, description="how the scores of the slices of layout 'slices' become those of the CT"
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> OutputSpec:
+        if self.entry is not None and self.layer is not None:
+            raise ValueError("give 'entry' or 'layer', not both")
         return self
 
 
@@ -115,7 +166,9 @@ class ModelSpec(_Section):
     name: str = Field(min_length=1)
     description: str = ""
     architecture: Architecture
-    weights: str = Field(description=".safetensors, or .pt/.pth read weights-only")
+    weights: str | None = Field(
+        None, description=".safetensors, or .pt/.pth read weights-only; none beside a program"
+    )
     weights_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     weights_key: str | None = Field(
         None, description="entry of a checkpoint dict that holds the state dict, 'params' say"
@@ -125,6 +178,7 @@ class ModelSpec(_Section):
         "sigmoid", description="turns logits into probabilities; never part of the network"
     )
     input: InputSpec
+    output: OutputSpec = Field(default_factory=OutputSpec)
     target_layer: str = Field(description="dotted module name whose output is explained")
     slices_per_chunk: int = Field(
         8, ge=1, description="slices a 2-D trunk takes at once; bounds the memory"
@@ -142,6 +196,14 @@ class ModelSpec(_Section):
         if twice:
             raise ValueError(f"listed twice: {', '.join(twice)}")
         return value
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> ModelSpec:
+        if (self.weights is None) != (self.architecture.program is not None):
+            raise ValueError("'weights' is needed, except beside 'architecture.program'")
+        if (self.input.layout == "slices") != (self.output.over_slices is not None):
+            raise ValueError("layout 'slices' and 'output.over_slices' go together")
+        return self
 
     @model_validator(mode="after")
     def _organs_are_of_labels(self) -> ModelSpec:

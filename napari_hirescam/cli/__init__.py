@@ -1,0 +1,9 @@
+"""Command line: the same functions as the window, without a window.
+
+Heavy modules are imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from napari_hirescam.cli import explain, models, window
+from napari_hirescam.cli.app import app
+
+__all__ = ["app", "explain", "models", "window"]

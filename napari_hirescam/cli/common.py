@@ -1,0 +1,103 @@
+"""What the commands share: options, errors in one line, progress, loading."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_hirescam.errors import HirescamError, InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from napari_hirescam.models import Classifier, TrustRequest
+    from napari_hirescam.volume import Volume
+
+CTPath = Annotated[Path, typer.Argument(help="NIfTI file or DICOM folder", show_default=False)]
+ModelPath = Annotated[Path, typer.Option("--model", help="model folder", show_default=False)]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="agree to run the Python code the model brings")
+]
+At = Annotated[
+    str | None, typer.Option("--at", help="centre of a patch model's window: L,P,S in mm")
+]
+Series = Annotated[str | None, typer.Option(help="UID or number of the DICOM series to read")]
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[Console]:
+    """Say a failure of ours in one red line and leave with status 1."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    try:
+        yield console
+    except HirescamError as exc:
+        console.print(f"Error: {exc}", style="red", highlight=False, markup=False)
+        raise typer.Exit(1) from exc
+
+
+@contextmanager
+def progress_bar(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
+    """Draw a progress bar on stderr; yields the function to be told (done, total)."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def note(console: Console, text: str) -> None:
+    """Print a note as it is."""
+    # Descriptions in a CT may hold square brackets, which rich would take for markup.
+    console.print(f"Note: {text}", highlight=False, markup=False)
+
+
+def load_classifier(path: Path, *, trust: bool, device: str | None) -> Classifier:
+    """Load a model; asks on a terminal before it runs code the model brings."""
+    from napari_hirescam.models import load_model
+
+    def ask(request: TrustRequest) -> bool:
+        if trust:
+            return True
+        if not sys.stdin.isatty():
+            return False
+        typer.echo(request.code)
+        return typer.confirm(f"Run {request.path} (SHA-256 {request.sha256})?", default=False)
+
+    return load_model(path, trust=ask, device=device)
+
+
+def require_known(option: str, given: list[str], known: Iterable[str]) -> None:
+    """Raise InputError if an option was given a name that is not known."""
+    names = list(known)
+    missing = [name for name in given if name not in names]
+    if missing:
+        raise InputError(option, f"unknown: {', '.join(missing)}", f"Known: {', '.join(names)}")
+
+
+def parse_point(text: str | None) -> tuple[float, float, float] | None:
+    """Parse L,P,S into the package's (I, P, L)."""
+    if text is None:
+        return None
+    try:
+        left, posterior, superior = (float(part) for part in text.split(","))
+    except ValueError as exc:
+        raise InputError(
+            "--at", f"{text!r} is not a point", "Give L,P,S in mm, 10.5,-32,120 say"
+        ) from exc
+    return -superior, posterior, left
+
+
+def as_hu(volume: Volume) -> Volume:
+    """Take the volume's values for HU, on the user's word."""
+    from napari_hirescam.volume import Quantity
+
+    return replace(volume, quantity=Quantity.HU)

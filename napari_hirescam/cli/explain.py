@@ -1,0 +1,137 @@
+"""``explain``: scores and maps of one CT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from napari_hirescam.cli.app import app
+from napari_hirescam.cli.common import (
+    At,
+    CTPath,
+    ModelPath,
+    Series,
+    Trust,
+    as_hu,
+    errors_in_one_line,
+    load_classifier,
+    note,
+    parse_point,
+    progress_bar,
+    require_known,
+)
+
+if TYPE_CHECKING:
+    from napari_hirescam.attention import Explanation
+
+#: Without --label, the labels the model finds at least this probable are written.
+_LIKELY = 0.5
+
+
+@app.command("explain")
+def explain_command(
+    ct: CTPath,
+    model: ModelPath,
+    out: Annotated[Path, typer.Option("--out", help="folder for maps and scores")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="label to map; repeat for more. Default: all likely ones"),
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="hirescam, gradcam; repeat for more")
+    ] = None,
+    at: At = None,
+    placement: Annotated[
+        Literal["receptive_field", "stretch"] | None,
+        typer.Option(help="where cells lie: their receptive field, or stretched as in the paper"),
+    ] = None,
+    series: Series = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; default: what there is")] = None,
+    trust: Trust = False,
+    assume_hu: Annotated[
+        bool,
+        typer.Option("--assume-hu", help="take the values for HU although they do not look so"),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace files in --out")] = False,
+) -> None:
+    """Score a CT and write the attention maps as NIfTI on the CT's own grid."""
+    with errors_in_one_line() as console:
+        from napari_hirescam.attention import METHODS, explain
+        from napari_hirescam.attention.export import refuse_existing, save_maps
+        from napari_hirescam.io import read_volume
+
+        methods = method or ["hirescam"]
+        require_known("--method", methods, METHODS)
+        classifier = load_classifier(model, trust=trust, device=device)
+        require_known("--label", label or [], classifier.labels)
+        point = parse_point(at)
+        if not overwrite:
+            # The scores are always written: an earlier run is met before the work, not after.
+            refuse_existing(out, [])
+        with progress_bar(console, "Reading the CT") as tell:
+            volume = read_volume(ct, series=series, progress=tell)
+        if assume_hu:
+            volume = as_hu(volume)
+        for text in volume.source.notes if volume.source else ():
+            note(console, text)
+        with progress_bar(console, "Computing") as tell:
+            result = explain(
+                volume,
+                classifier,
+                methods=list(dict.fromkeys(["hirescam", *methods])),
+                at_mm=point,
+                progress=tell,
+            )
+        for text in result.provenance["notes"][len(volume.source.notes) if volume.source else 0 :]:
+            note(console, text)
+        wanted = label or _likely(result)
+        with progress_bar(console, "Writing maps") as tell:
+            files = save_maps(
+                result,
+                volume,
+                wanted,
+                methods,
+                out,
+                overwrite=overwrite,
+                placement=placement,
+                progress=tell,
+            )
+        _print_scores(result, wanted)
+        print(f"Wrote {len(files)} files to {out}")  # noqa: T201 - the command's answer
+
+
+def _likely(result: Explanation) -> list[str]:
+    ranked = result.ranked()
+    likely = [name for name in ranked if result.probabilities[result.index(name)] >= _LIKELY]
+    return likely or ranked[:1]
+
+
+def _print_scores(result: Explanation, wanted: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("label", "p", "logit", "sum + bias", "residual", "proof", "map")
+    for name in result.ranked():
+        k = result.index(name)
+        proof = ["-", "-", "approximation"]
+        if result.guarantee.holds:
+            total = result.total(name) + result.bias[k]
+            word = "verified" if result.verified(name) else "NOT verified"
+            proof = [f"{total:.6g}", f"{result.residual(name):.1e}", word]
+        table.add_row(
+            Text(name),
+            f"{result.probabilities[k]:.4f}",
+            f"{result.logits[k]:.6g}",
+            *proof,
+            "written" if name in wanted else "",
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"Guarantee: {result.guarantee.state.value}: {result.guarantee.reason}.",
+        markup=False,
+        highlight=False,
+    )

@@ -1,0 +1,63 @@
+"""``info``: what a model is, and what its maps can be trusted for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_hirescam.cli.app import app
+from napari_hirescam.cli.common import Trust, errors_in_one_line, load_classifier
+
+if TYPE_CHECKING:
+    from napari_hirescam.attention import TargetReport
+    from napari_hirescam.models import Classifier
+
+
+@app.command()
+def info(
+    model: Annotated[Path, typer.Argument(help="model folder", show_default=False)],
+    trust: Trust = False,
+) -> None:
+    """Say what a model is, what it expects, and what its maps can be trusted for."""
+    with errors_in_one_line():
+        from napari_hirescam.attention import examine_target_layer
+
+        classifier = load_classifier(model, trust=trust, device="cpu")
+        for line in _describe(classifier, examine_target_layer(classifier)):
+            print(line)  # noqa: T201 - the command's answer
+
+
+def _describe(classifier: Classifier, report: TargetReport) -> list[str]:
+    spec = classifier.spec
+    given = spec.input
+    size = " x ".join("any" if n is None else str(n) for n in given.shape)
+    spacing = (
+        f"at {' x '.join(f'{s:g}' for s in given.spacing_mm)} mm"
+        if given.spacing_mm
+        else "at the CT's own spacing"
+    )
+    low, high = given.window_hu
+    cells = " x ".join(map(str, report.cells))
+    lines = [f"Model:        {spec.name}"]
+    if spec.description:
+        lines.append(f"              {spec.description}")
+    lines += [
+        f"Labels:       {len(spec.labels)}: {', '.join(spec.labels)}",
+        f"Input:        {size} voxels {spacing}, axes {given.orientation}",
+        f"Window:       {low:g} to {high:g} HU",
+        f"Target layer: {spec.target_layer}: {report.channels} feature maps of {cells} cells",
+    ]
+    if report.cell_mm and report.receptive_field_mm:
+        lines.append(
+            f"A cell:       every {' x '.join(f'{s:g}' for s in report.cell_mm)} mm, sees "
+            f"{' x '.join(f'{s:g}' for s in report.receptive_field_mm)} mm"
+        )
+    lines += [
+        f"Guarantee:    {report.guarantee.state.value}: {report.guarantee.reason}",
+        f"Weights:      SHA-256 {classifier.weights_sha256}",
+    ]
+    for name, value in spec.metrics.items():
+        lines.append(f"Metric:       {name}: {value}")
+    return lines
