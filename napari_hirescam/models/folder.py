@@ -50,6 +50,10 @@ def load_model(
     file = given / SPEC_FILE if given.is_dir() else given
     spec = read_spec(file)
     folder = file.parent.resolve()
+    if spec.weights is None:
+        raise ModelFileError(
+            file, "its 'weights' are not named", "Name the weights file beside model.yaml"
+        )
     weights = _inside(folder, spec.weights, file)
     if spec.architecture.python:
         network = _user_network(spec, file, folder, weights, trust)
@@ -116,7 +120,7 @@ def save_model(
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if not spec.weights.endswith(".safetensors"):
+    if spec.weights is None or not spec.weights.endswith(".safetensors"):
         raise ValueError("weights are saved as .safetensors")
     weights = folder / spec.weights
     replace_file(weights, save({name: value.contiguous() for name, value in state.items()}))
