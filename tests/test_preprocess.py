@@ -12,7 +12,8 @@ from networks import plain_input, random_ct
 
 from napari_hirescam.errors import Cancelled, InputError
 from napari_hirescam.models import INPUT_PRESETS, InputSpec
-from napari_hirescam.models.preprocess import cut, prepare, reorient, resample_to_spacing, window
+from napari_hirescam.models.placing import Box, cut, reorient, resample_to_spacing
+from napari_hirescam.models.preprocess import prepare, scale_intensities
 from napari_hirescam.volume import Grid, Quantity, Volume
 
 #: Patient axis of (I, P, L) and sense of each letter.
@@ -29,7 +30,7 @@ def test_the_published_demo_window() -> None:
     hu = np.array([500, 3000, -150, -1000, -1500, 130]).reshape(6, 1, 1)
     spec = INPUT_PRESETS["ct-net"].model_copy(update={"subtract": 0.0})
     expected = [1, 1, 0.708333, 0, 0, 0.941667]
-    assert window(hu, spec).ravel() == pytest.approx(expected, abs=1e-6)
+    assert scale_intensities(hu, spec).ravel() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(("name", "top", "images"), [("ct-net", 200, 134), ("axialnet", 800, 135)])
@@ -119,7 +120,7 @@ def test_resampling_to_the_same_spacing_changes_nothing() -> None:
 
 def test_a_window_may_reach_beyond_the_volume_and_repeats_its_border() -> None:
     voxels = np.arange(4).reshape(4, 1, 1)
-    part, affine = cut(voxels, np.eye(4), (-2, 0, 0), (8, 1, 1), None)
+    part, affine = cut(voxels, np.eye(4), Box((-2, 0, 0), (8, 1, 1)), None)
     assert part.ravel().tolist() == [0, 0, 0, 1, 2, 3, 3, 3]
     assert affine[0, 3] == -2
 
