@@ -2,55 +2,130 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.errors import ModelFileError
+from napari_hirescam.models.spec import InputSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
     from napari_hirescam.models.trust import UserCode
 
-Builder = Callable[..., "nn.Module"]
+#: The networks of the paper family: where each class lies. Its first argument is the number of
+#: labels. MONAI's are found by models.monai_networks.
+_FAMILY: dict[str, str] = {
+    "axialnet": "axialnet.AxialNet",
+    "axialnet-maxpool": "axialnet.AxialNetMaxPool",
+    "axialnet-sigmoid": "axialnet.AxialNetSigmoid",
+    "axialnet-nocustomconv": "axialnet.AxialNetNoCustomConv",
+    "axialnet-3dconv": "axialnet.AxialNet3DConv",
+    "axialnet-bigger": "axialnet.AxialNetBigger",
+    "bodycam": "axial_baselines.BodyCAM",
+    "avgpool-mil": "axial_baselines.AvgPoolMIL",
+    "deepsets-mil": "axial_baselines.DeepSetsMIL",
+    "ctnet": "ctnet.CTNet",
+    "bodyconv": "ctnet.BodyConv",
+    "3dconv": "ctnet.ThreeDConv",
+}
+_SLICES_PER_IMAGE = 3
 
 
-def _axialnet(n_labels: int, **arguments: Any) -> nn.Module:
-    from napari_hirescam.models.axialnet import AxialNet
+def architecture_names() -> tuple[str, ...]:
+    """Name every architecture that model.yaml can ask for, the paper family first."""
+    from napari_hirescam.models.monai_networks import monai_names
 
-    return AxialNet(n_labels, **arguments)
-
-
-#: Registered architectures; each builder takes `n_labels` and the arguments of model.yaml.
-ARCHITECTURES: dict[str, Builder] = {"axialnet": _axialnet}
+    return (*_FAMILY, *monai_names())
 
 
-def build_by_name(name: str, n_labels: int, arguments: dict[str, Any], file: Path) -> nn.Module:
+def default_target_layer(network: nn.Module) -> str | None:
+    """Name the layer to explain of a network built by name; None if it is not known."""
+    from napari_hirescam.models.monai_networks import monai_target_layer
+
+    own = getattr(network, "default_target_layer", None)
+    return own if isinstance(own, str) else monai_target_layer(network)
+
+
+def build_by_name(
+    name: str,
+    n_labels: int,
+    arguments: dict[str, Any],
+    file: Path,
+    given: InputSpec | None = None,
+) -> nn.Module:
     """Build a registered network.
+
+    Parameters
+    ----------
+    name
+        One of :func:`architecture_names`.
+    n_labels
+        Number of labels, hence of outputs.
+    arguments
+        Of the network's constructor.
+    file
+        The model file, for messages.
+    given
+        Its input section, from which sizes and channels are filled in where `arguments` leaves
+        them out.
 
     Raises
     ------
     ModelFileError
         The name is not registered or the arguments do not fit.
     """
-    if name not in ARCHITECTURES:
+    from napari_hirescam.models.monai_networks import PREFIX, build_monai, monai_classifiers
+
+    in_family = name in _FAMILY
+    monai_name = name.removeprefix(PREFIX)
+    if not in_family and (monai_name == name or monai_name not in monai_classifiers()):
         raise ModelFileError(
             file,
             f"architecture {name!r} is not known",
-            f"Use one of: {', '.join(sorted(ARCHITECTURES))}; or give 'python' and 'callable'",
+            f"Use one of: {', '.join(architecture_names())}; or give 'python' and 'callable'",
         )
-    arguments = {"n_labels": n_labels, **arguments}
     try:
-        return ARCHITECTURES[name](**arguments)
+        if in_family:
+            return _build_family(name, n_labels, arguments, given)
+        return build_monai(monai_name, n_labels, arguments, given)
+    except ImportError as exc:  # MONAI's optional parts
+        missing = re.search(r"No module named '([\w.]+)'", str(exc))
+        package = missing.group(1).partition(".")[0] if missing else "a package"
+        raise ModelFileError(
+            file,
+            f"{name!r} needs {package}, which is not installed",
+            f"Install {package} beside napari-hirescam",
+        ) from exc
     except Exception as exc:  # torch raises all kinds at senseless sizes
         raise ModelFileError(
             file,
             f"the arguments of {name!r} do not fit: {_words(exc)}",
             "Mend architecture.arguments",
         ) from exc
+
+
+def _build_family(
+    name: str, n_labels: int, arguments: dict[str, Any], given: InputSpec | None
+) -> nn.Module:
+    module, _, class_name = _FAMILY[name].partition(".")
+    maker = getattr(importlib.import_module(f"napari_hirescam.models.{module}"), class_name)
+    complete = {"n_labels": n_labels, **arguments}
+    if complete["n_labels"] != n_labels:
+        raise ValueError(f"'n_labels' is {complete['n_labels']}, and there are {n_labels} labels")
+    if given is not None and given.shape[0] is not None:
+        parameters = inspect.signature(maker).parameters
+        if "slices" in parameters and given.layout == "axial_triples":
+            complete.setdefault("slices", given.shape[0] // _SLICES_PER_IMAGE)
+        if "shape" in parameters:
+            complete.setdefault("shape", given.shape)
+    network: nn.Module = maker(**complete)
+    return network
 
 
 def build_from_python(code: UserCode, name: str, arguments: dict[str, Any]) -> nn.Module:

@@ -11,6 +11,7 @@ from napari_hirescam.errors import ModelFileError
 from napari_hirescam.models.architectures import build_by_name, build_from_python
 from napari_hirescam.models.classifier import Classifier, devices
 from napari_hirescam.models.dry_run import UnknownLayerError
+from napari_hirescam.models.label_lists import label_list_names, read_label_list
 from napari_hirescam.models.spec import ModelSpec
 from napari_hirescam.models.trust import AskTrust, read_user_code, require_trust
 from napari_hirescam.models.weights import load_into, read_state_dict, sha256_of
@@ -59,7 +60,11 @@ def load_model(
         network = _user_network(spec, file, folder, weights, trust)
     else:
         network = build_by_name(
-            spec.architecture.name or "", len(spec.labels), spec.architecture.arguments, file
+            spec.architecture.name or "",
+            len(spec.labels),
+            spec.architecture.arguments,
+            file,
+            spec.input,
         )
     state = read_state_dict(weights, spec.weights_key)
     found = sha256_of(weights)
@@ -98,6 +103,8 @@ def read_spec(file: Path) -> ModelSpec:
     except (yaml.YAMLError, ValueError, RecursionError) as exc:  # ValueError: a date of 45 days
         reason = " ".join(str(exc).split())
         raise ModelFileError(file, f"it is not plain YAML: {reason}", "Mend that line") from exc
+    if isinstance(content, dict) and isinstance(content.get("labels"), str):
+        content["labels"] = _shipped_labels(content["labels"], file)
     try:
         return ModelSpec.model_validate(content)
     except ValidationError as exc:
@@ -105,6 +112,17 @@ def read_spec(file: Path) -> ModelSpec:
             f"{'.'.join(map(str, e['loc'])) or 'model.yaml'}: {e['msg']}" for e in exc.errors()
         )
         raise ModelFileError(file, faults, "Mend these fields") from exc
+
+
+def _shipped_labels(name: str, file: Path) -> tuple[str, ...]:
+    try:
+        return read_label_list(name)
+    except KeyError as exc:
+        raise ModelFileError(
+            file,
+            f"labels: no list {name!r} is shipped",
+            f"List the labels one by one, or name one of: {', '.join(label_list_names())}",
+        ) from exc
 
 
 def save_model(
