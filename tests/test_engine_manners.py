@@ -214,15 +214,13 @@ def test_waiting_for_a_network_in_other_hands_can_be_cancelled() -> None:
         holder.join()
 
 
-@pytest.mark.parametrize("kind", [tuple, dict])
-def test_other_outputs_than_one_tensor_are_named(kind) -> None:
+def test_a_dict_of_outputs_needs_to_be_told_which_are_the_logits() -> None:
     class Several(ConvThenLinear):
         def forward(self, x: torch.Tensor):
-            logits = super().forward(x)
-            return (logits, x) if kind is tuple else {"out": logits}
+            return {"severity": super().forward(x), "image": x}
 
     classifier = classifier_of(Several(SHAPE), "pool", plain_input(SHAPE), 3)
-    with pytest.raises(AttributionError, match=f"returns a {kind.__name__}, not one tensor"):
+    with pytest.raises(AttributionError, match=r"output\.entry .*severity, image"):
         explain(random_ct(SHAPE), classifier)
 
 

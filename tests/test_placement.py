@@ -8,7 +8,7 @@ import torch
 from networks import ConvThenLinear, classifier_of, plain_input, random_ct
 from torch import nn
 
-from napari_hirescam.attention import explain
+from napari_hirescam.attention import examine_target_layer, explain
 from napari_hirescam.attention.placement import (
     PlacementUnknownError,
     cells_by_receptive_field,
@@ -22,7 +22,7 @@ from napari_hirescam.models.dry_run import dry_run
 def test_axialnets_cells_lie_32_pixels_apart_from_128_on() -> None:
     """Four unpadded convolutions cut the border: cell i is centred on pixel 32 (i + 4)."""
     run = dry_run(AxialNet(3).eval(), (1, 4, 3, 420, 420), "conv2d.7")
-    slices, rows, columns = receptive_field(run)
+    slices, rows, columns = receptive_field(run).axes
     assert run.activation_shape == (4, 16, 6, 6)
     assert (slices.stride, slices.centre, slices.size) == (1, 0, 1)
     for axis in (rows, columns):
@@ -43,12 +43,12 @@ def test_padded_residual_networks_centre_cell_k_on_stride_times_k() -> None:
 
     network = resnet18(spatial_dims=3, n_input_channels=1, num_classes=2, conv1_t_stride=2).eval()
     run = dry_run(network, (1, 1, 64, 96, 128), "layer4")
-    assert [(r.stride, r.centre) for r in receptive_field(run)] == [(32, 0)] * 3
+    assert [(r.stride, r.centre) for r in receptive_field(run).axes] == [(32, 0)] * 3
 
 
 def test_even_pools_shift_the_centre_by_half_a_voxel() -> None:
     run = dry_run(ConvThenLinear((8, 8, 8)).eval(), (1, 1, 8, 8, 8), "pool")
-    assert [(r.stride, r.centre, r.size) for r in receptive_field(run)] == [(2, 0.5, 6)] * 3
+    assert [(r.stride, r.centre, r.size) for r in receptive_field(run).axes] == [(2, 0.5, 6)] * 3
 
 
 @pytest.mark.parametrize("layer", ["1", "3", "5", "7"])
@@ -69,7 +69,7 @@ def test_the_arithmetic_is_what_gradients_measure(layer) -> None:
     ).eval()
     shape = (14, 36, 30)
     network(torch.zeros(1, 1, *shape))
-    reaches = receptive_field(dry_run(network, (1, 1, *shape), layer))
+    reaches = receptive_field(dry_run(network, (1, 1, *shape), layer)).axes
     image = torch.randn(1, 1, *shape, requires_grad=True)
     activation = network[: int(layer) + 1](image)
     cell = tuple(n // 2 for n in activation.shape[2:])
@@ -122,14 +122,59 @@ def test_unknown_operations_are_said_and_the_map_is_stretched() -> None:
     with pytest.raises(PlacementUnknownError, match="Roll"):
         receptive_field(dry_run(Folding().eval(), (1, 1, 4, 4, 4), "cells"))
     classifier = classifier_of(Folding(), "cells", plain_input((4, 4, 4)), 1)
+    assert "Roll" in examine_target_layer(classifier).placement_note
+
+
+def test_a_shift_that_arithmetic_cannot_follow_is_measured() -> None:
+    """Rolling by two slices moves every cell by two slices; gradients see it."""
+
+    class Shifting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cells = nn.Conv3d(1, 2, 2, stride=2)
+            self.fc = nn.Linear(2 * 6 * 5 * 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.cells(torch.roll(x, -2, 2)).flatten(1))
+
+    shape = (12, 10, 8)
+    classifier = classifier_of(Shifting(), "cells", plain_input(shape), 1)
+    result = explain(random_ct(shape, (3.0, 1.0, 1.0)), classifier)
+    assert result.default_placement == "receptive_field"
+    assert "measured" in result.placement_note
+    assert "Roll" in result.placement_note
+    affine = result.map("label 0").affine
+    assert affine.diagonal() == pytest.approx([6.0, 2.0, 2.0, 1.0], rel=0.1)
+    # Cell 0 reads slices 2 and 3 of 3 mm, unequally: its place is known to half a voxel.
+    assert affine[:3, 3] == pytest.approx([3 * 2.5, 0.5, 0.5], abs=1.5)
+    stretched = result.map("label 0", placement="stretch").affine
+    assert stretched[0, 3] == pytest.approx(3 * 0.5)
+
+
+def test_what_can_neither_be_followed_nor_measured_is_stretched() -> None:
+    class Everywhere(nn.Module):
+        """Each cell hears the whole image: it has no place."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Linear(64, 64)
+            self.cells = nn.Conv3d(1, 1, 1)
+            self.fc = nn.Linear(64, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.cells(self.mix(x.flatten(1)).reshape(x.shape)).flatten(1))
+
+    torch.manual_seed(0)
+    classifier = classifier_of(Everywhere(), "cells", plain_input((4, 4, 4)), 1)
     result = explain(random_ct((4, 4, 4)), classifier)
     assert result.default_placement == "stretch"
-    assert "Roll" in result.placement_note
+    assert "regular grid" in result.placement_note
+    assert "stretched over the input" in result.placement_note
 
 
 def test_cells_by_receptive_field_uses_stride_and_centre() -> None:
     run = dry_run(ConvThenLinear((8, 8, 8)).eval(), (1, 1, 8, 8, 8), "pool")
-    affine = cells_by_receptive_field(receptive_field(run))
+    affine = cells_by_receptive_field(receptive_field(run).axes)
     assert affine.diagonal().tolist() == [2, 2, 2, 1]
     assert affine[:3, 3].tolist() == [0.5, 0.5, 0.5]
 
@@ -170,11 +215,17 @@ class Arranged(nn.Module):
         return self.fc(self.cells(x).flatten(1))
 
 
-@pytest.mark.parametrize(("way", "words"), [("aside", "side by side"), ("gate", "spreads")])
-def test_what_moves_or_spreads_places_is_not_placed(way, words) -> None:
-    run = dry_run(Arranged(way).eval(), (1, 1, 4, 4, 4), "cells")
-    with pytest.raises(PlacementUnknownError, match=words):
+def test_copies_side_by_side_are_not_placed() -> None:
+    run = dry_run(Arranged("aside").eval(), (1, 1, 4, 4, 4), "cells")
+    with pytest.raises(PlacementUnknownError, match="side by side"):
         receptive_field(run)
+
+
+def test_a_gate_from_the_whole_image_moves_nothing_and_is_said() -> None:
+    run = dry_run(Arranged("gate").eval(), (1, 1, 4, 4, 4), "cells")
+    field = receptive_field(run)
+    assert [(r.stride, r.centre) for r in field.axes] == [(1, 0)] * 3
+    assert "whole input" in field.note
 
 
 def test_a_network_that_does_not_run_on_the_meta_device_is_traced_with_zeros() -> None:

@@ -126,7 +126,7 @@ def test_saved_maps_are_raw_and_signed_and_say_where_they_come_from(explained, t
     assert provenance["label"] == "label 0"
     assert provenance["residual"] == pytest.approx(result.residual("label 0"))
     scores = json.loads(files[-1].read_text())
-    assert scores["guarantee"]["state"] == "exact"
+    assert scores["guarantee"]["state"] == "identical by construction"
     assert scores["scores"][0]["verified"] is True
 
 
@@ -158,13 +158,16 @@ def test_a_map_without_the_guarantee_says_so_in_plain_json(tmp_path) -> None:
     """No NaN, and Grad-CAM does not carry HiResCAM's guarantee."""
     torch.manual_seed(0)
     ct = random_ct((6, 8, 10))
-    for layer, method in (("conv1", "hirescam"), ("pool", "gradcam")):
+    for layer, method, words in (
+        ("conv1", "hirescam", "local approximation"),
+        ("pool", "gradcam", "not for this method"),
+    ):
         classifier = classifier_of(ConvThenLinear(), layer, plain_input((6, 8, 10)), 3)
         result = explain(ct, classifier)
         file, scores = save_maps(result, ct, ["label 0"], [method], tmp_path / layer)
         content = nib.load(file).header.extensions[0].get_content()
         said = json.loads(content, parse_constant=pytest.fail)
-        assert said["guarantee"] == "local approximation"
+        assert said["guarantee"] == words
         assert "residual" not in said
         assert not result.verified("label 0", method)
         json.loads(scores.read_text(), parse_constant=pytest.fail)

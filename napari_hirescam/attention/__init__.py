@@ -1,6 +1,12 @@
 """The attention engine: scores, maps, their place in the patient, and the proof."""
 
-from napari_hirescam.attention.engine import TargetReport, examine_target_layer, explain
+from napari_hirescam.attention.engine import explain
+from napari_hirescam.attention.layers import (
+    LayerCandidate,
+    TargetReport,
+    examine_target_layer,
+    target_layers,
+)
 from napari_hirescam.attention.methods import METHODS, Method, attention_method
 from napari_hirescam.attention.raw import RawAttention, attention_maps
 from napari_hirescam.attention.result import (
@@ -16,6 +22,7 @@ __all__ = [
     "Explanation",
     "Guarantee",
     "GuaranteeState",
+    "LayerCandidate",
     "Method",
     "RawAttention",
     "TargetReport",
@@ -23,4 +30,5 @@ __all__ = [
     "attention_method",
     "examine_target_layer",
     "explain",
+    "target_layers",
 ]

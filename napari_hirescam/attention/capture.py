@@ -9,13 +9,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.errors import Cancelled
 from napari_hirescam.models.borrow import SplitNetwork
-from napari_hirescam.models.dry_run import find_layer
+from napari_hirescam.models.dry_run import (
+    find_layer,
+    is_input,
+    never_ran,
+    one_tensor,
+    split_call,
+)
 from napari_hirescam.models.head import HeadTape
+from napari_hirescam.models.scores import PLAIN_OUTPUT, read_scores, run_network, scores_of_ct
+from napari_hirescam.models.spec import OutputSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,7 +69,9 @@ def run_and_capture(
     given: Tensor,
     target_layer: str,
     *,
+    output: OutputSpec = PLAIN_OUTPUT,
     slices_per_chunk: int,
+    mixed_precision: bool = False,
     progress: Progress,
     should_stop: ShouldStop,
 ) -> Captured:
@@ -73,8 +84,16 @@ def run_and_capture(
         hooks are left as they are.
     given
         The network's input, batch axis included.
+    target_layer
+        Dotted name, "name#2" for the second call of a layer that runs more than once, or
+        "input". Without a number the last call counts.
+    output
+        Where the logits are in what the network returns.
     slices_per_chunk
-        How many slices a :class:`~napari_hirescam.models.borrow.SplitNetwork` runs at once.
+        How many slices a :class:`~napari_hirescam.models.borrow.SplitNetwork`, or a network
+        whose batch is the slices, runs at once.
+    mixed_precision
+        Run under torch's autocast for the input's device.
     progress, should_stop
         Told after, and asked before, each step.
 
@@ -82,16 +101,87 @@ def run_and_capture(
     ------
     Cancelled
         `should_stop` said so.
-    ValueError, TypeError
-        The layer takes no part in the forward pass or runs twice; the output is not a tensor.
+    ValueError
+        The layer takes no part in the forward pass, or returns more than one tensor; the
+        network returns no logits.
     """
+    import torch
+
+    def precision() -> Any:
+        return torch.autocast(given.device.type, enabled=mixed_precision)
+
+    with precision():
+        if output.over_slices is not None:
+            captured = _slice_by_slice(
+                network, given, target_layer, output, slices_per_chunk, progress, should_stop
+            )
+        else:
+            captured = _in_one_piece(
+                network, given, target_layer, output, slices_per_chunk, progress, should_stop
+            )
+    if not mixed_precision:
+        return captured
+    head = captured.head
+
+    def head_in_mixed_precision(activation: Tensor) -> Tensor:
+        with precision():
+            return head(activation)
+
+    return replace(captured, head=head_in_mixed_precision)
+
+
+def _in_one_piece(
+    network: nn.Module,
+    given: Tensor,
+    target_layer: str,
+    output: OutputSpec,
+    slices_per_chunk: int,
+    progress: Progress,
+    should_stop: ShouldStop,
+) -> Captured:
     halves = network.halves(target_layer) if isinstance(network, SplitNetwork) else None
-    if halves is None:
-        return _hooked_forward(network, given, target_layer, progress, should_stop)
+    if halves is None or output.layer is not None:
+        return _hooked_forward(network, given, target_layer, output, progress, should_stop)
     trunk, head = halves
     with _stoppable(network, should_stop):
         leaf = _trunk_in_chunks(trunk, given, slices_per_chunk, progress).requires_grad_(True)
-        return _run_head(leaf, head)
+        return _run_head(leaf, lambda activation: read_scores(head(activation), output))
+
+
+def _slice_by_slice(
+    network: nn.Module,
+    given: Tensor,
+    target_layer: str,
+    output: OutputSpec,
+    slices_per_chunk: int,
+    progress: Progress,
+    should_stop: ShouldStop,
+) -> Captured:
+    """Run a 2-D network on a few slices at a time; its scores are brought together last."""
+    import torch
+
+    chunks = torch.split(given, slices_per_chunk)
+    parts: list[Captured] = []
+    for k, chunk in enumerate(chunks):
+        parts.append(
+            _hooked_forward(network, chunk, target_layer, output, lambda _d, _t: None, should_stop)
+        )
+        # The graph of this chunk's head is not needed: the head is carried out again below.
+        parts[-1] = replace(parts[-1], logits=parts[-1].logits.detach(), head_node=None)
+        progress(k + 1, len(chunks))
+    leaf = torch.cat([part.activation.detach() for part in parts]).requires_grad_(True)
+    sizes = [len(part.activation) for part in parts]
+
+    def head(activation: Tensor) -> Tensor:
+        scores = [
+            part.head(piece)
+            for part, piece in zip(parts, torch.split(activation, sizes), strict=True)
+        ]
+        return scores_of_ct(torch.cat(scores), output)
+
+    captured = _run_head(leaf, head)
+    hidden = tuple(dict.fromkeys([*captured.hidden, *(h for part in parts for h in part.hidden)]))
+    return replace(captured, hidden=hidden)
 
 
 def _run_head(leaf: Tensor, head: Callable[[Tensor], Tensor]) -> Captured:
@@ -122,51 +212,76 @@ def _trunk_in_chunks(
         return torch.cat(parts)
 
 
+class _Cut:
+    """Where the head begins: copies the target layer's output and starts to record.
+
+    Of a layer that runs more than once the last call counts, unless a number was given.
+    """
+
+    def __init__(self, target_layer: str) -> None:
+        self.wanted = split_call(target_layer)[1]
+        self.calls = 0
+        self.leaf: Tensor | None = None
+        self.read: Tensor | None = None
+        self.tape: HeadTape | None = None
+        self.recording = ExitStack()
+
+    def at(self, tensor: Tensor) -> Tensor:
+        import torch
+
+        self.recording.close()  # of an earlier call of the same layer
+        # A copy as leaf, and a copy of that handed on: an in-place operation that follows
+        # (ReLU, residual addition) then overwrites neither.
+        self.leaf = tensor.detach().clone().requires_grad_(True)
+        torch.set_grad_enabled(True)  # until the surrounding no_grad ends
+        self.read = self.leaf.clone()
+        self.tape = self.recording.enter_context(HeadTape(self.read))
+        return self.read
+
+
 def _hooked_forward(
     network: nn.Module,
     given: Tensor,
     target_layer: str,
+    output: OutputSpec,
     progress: Progress,
     should_stop: ShouldStop,
 ) -> Captured:
     import torch
 
-    seen: dict[str, Any] = {}
+    cut = _Cut(target_layer)
     thread = threading.get_ident()
     layers = sum(1 for module in network.modules() if not list(module.children()))
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(_stoppable(network, should_stop, progress=progress, total=layers))
+        stack.enter_context(cut.recording)
 
-        def on_target(_module: nn.Module, _args: Any, output: Tensor) -> Tensor | None:
+        def on_target(_module: nn.Module, _args: Any, result: Any) -> Tensor | None:
             if threading.get_ident() != thread:
                 return None
-            if seen:
-                raise ValueError(f"the layer {target_layer!r} runs more than once")
-            # A copy as leaf, and a copy of that handed on: an in-place operation that follows
-            # (ReLU, residual addition) then overwrites neither.
-            leaf = output.detach().clone().requires_grad_(True)
-            torch.set_grad_enabled(True)  # until the surrounding no_grad ends
-            read = leaf.clone()
-            seen.update(leaf=leaf, read=read, tape=stack.enter_context(HeadTape(read)))
-            return read
+            cut.calls += 1
+            if cut.wanted is not None and cut.calls != cut.wanted:
+                return None
+            return cut.at(one_tensor(result, target_layer))
 
-        hook = find_layer(network, target_layer).register_forward_hook(on_target)
-        stack.callback(hook.remove)
-        logits = network(given)
-    if not seen:
-        raise ValueError(f"the layer {target_layer!r} takes no part in the forward pass")
-    if not isinstance(logits, torch.Tensor):
-        raise TypeError(f"its forward returns a {type(logits).__name__}, not one tensor of logits")
-    tape: HeadTape = seen["tape"]
-
-    def head(activation: Tensor) -> Tensor:
-        return tape.replay(activation, logits)
-
+        if is_input(network, target_layer):
+            given = cut.at(given)
+        else:
+            hook = find_layer(network, target_layer).register_forward_hook(on_target)
+            stack.callback(hook.remove)
+        logits = run_network(network, given, output)
+    if cut.leaf is None or cut.read is None or cut.tape is None:
+        raise ValueError(never_ran(target_layer, cut.calls))
+    head = partial(_replayed, cut.tape, logits)
     if logits.grad_fn is None:
         # The network's own no_grad around its backbone ended ours: the head has no graph yet.
-        return _run_head(seen["leaf"], head)
-    return Captured(seen["leaf"], logits, seen["read"].grad_fn, head, tape.hidden)
+        return _run_head(cut.leaf, head)
+    return Captured(cut.leaf, logits, cut.read.grad_fn, head, cut.tape.hidden)
+
+
+def _replayed(tape: HeadTape, logits: Tensor, activation: Tensor) -> Tensor:
+    return tape.replay(activation, logits)
 
 
 @contextmanager

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from napari_hirescam import __version__
 from napari_hirescam.attention.capture import Progress, ShouldStop
-from napari_hirescam.attention.faithfulness import examine_head
+from napari_hirescam.attention.measured_field import measured_field
+from napari_hirescam.attention.memory import Attempt, attempts, on_device, ran_out_of_memory
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.placement import (
     PlacementUnknownError,
+    ReceptiveField,
     cells_by_receptive_field,
     cells_by_stretch,
     receptive_field,
 )
 from napari_hirescam.attention.raw import attention_maps
 from napari_hirescam.attention.result import (
+    DEFAULT_TOLERANCE,
     Explanation,
     Float32Array,
-    Guarantee,
     PlacementName,
 )
 from napari_hirescam.errors import AttributionError, Cancelled, HirescamError
@@ -34,58 +38,11 @@ if TYPE_CHECKING:
     from napari_hirescam.models.classifier import Classifier
     from napari_hirescam.models.preprocess import ModelInput
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class TargetReport:
-    """What can be said of a model's target layer before any CT is scored.
-
-    Parameters
-    ----------
-    guarantee
-        Whether sum(HiResCAM) + bias must equal the logit.
-    channels, cells
-        Feature maps of the layer, and cells of its grid along the tensor's axes.
-    cell_mm, receptive_field_mm
-        Pitch of the cells and extent of what one sees, per tensor axis; None where the model
-        keeps each CT's spacing, or the arithmetic does not know.
-    placement_note
-        Why the receptive field is not known, or "".
-    """
-
-    guarantee: Guarantee
-    channels: int
-    cells: tuple[int, int, int]
-    cell_mm: tuple[float, float, float] | None
-    receptive_field_mm: tuple[float, float, float] | None
-    placement_note: str
-
-
-def examine_target_layer(classifier: Classifier) -> TargetReport:
-    """Say what holds at the model's target layer, from a pass without arithmetic."""
-    run = classifier.dry_run
-    spec = classifier.spec
-    shape = run.activation_shape
-    cells = (shape[0], *shape[2:]) if len(shape) == 4 else shape[2:]
-    cell_mm = field_mm = None
-    note = ""
-    try:
-        reaches = receptive_field(run)
-    except PlacementUnknownError as exc:
-        note = str(exc)
-    else:
-        if spec.input.spacing_mm is not None:
-            group = 3 if spec.input.layout == "axial_triples" else 1
-            steps = np.asarray(spec.input.spacing_mm) * (group, 1, 1)
-            cell_mm = _triple(steps * [reach.stride for reach in reaches])
-            field_mm = _triple(steps * [reach.size for reach in reaches])
-    return TargetReport(
-        guarantee=examine_head(run, spec.target_layer),
-        channels=shape[1],
-        cells=(cells[0], cells[1], cells[2]),
-        cell_mm=cell_mm,
-        receptive_field_mm=field_mm,
-        placement_note=note,
-    )
+#: Rounding of half precision, relative; see Explanation.verified.
+_MIXED_TOLERANCE = 2e-2
+_measured: WeakKeyDictionary[Any, dict[tuple[int, ...], ReceptiveField | str]] = WeakKeyDictionary()
 
 
 def explain(
@@ -94,6 +51,7 @@ def explain(
     *,
     methods: Sequence[str] = ("hirescam", "gradcam"),
     at_mm: tuple[float, float, float] | None = None,
+    mixed_precision: bool = False,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Explanation:
@@ -112,6 +70,9 @@ def explain(
         Keys of :data:`napari_hirescam.attention.METHODS`.
     at_mm
         (I, P, L) mm of the window's centre, for a patch network.
+    mixed_precision
+        Run under torch's autocast: faster on some devices, and the residual grows to that
+        precision.
     progress, should_stop
         Called with (done, total); asked between layers and between labels.
 
@@ -140,24 +101,48 @@ def explain(
     try:
         with torch.inference_mode(False):
             model_input = classifier.prepare(volume, at_mm, stop)
-            return _explain_input(volume, classifier, model_input, methods, tell, stop)
-    except (MemoryError, torch.OutOfMemoryError) as exc:
+    except MemoryError as exc:
         raise _out_of_memory(volume) from exc
+    request = _Request(volume, classifier, model_input, tuple(methods), mixed_precision, tell, stop)
+    failed: BaseException | None = None
+    for attempt in attempts(classifier):
+        try:
+            with torch.inference_mode(False), on_device(classifier, attempt.device):
+                return _explain_input(request, attempt)
+        except Exception as exc:
+            if not ran_out_of_memory(exc):
+                raise
+            # Without the frames: they hold the tensors that filled the memory.
+            failed = exc.with_traceback(None)
+            logger.info("out of memory on %s: %s", attempt.device, exc)
+        if attempt.device == "cuda":
+            torch.cuda.empty_cache()
+    raise _out_of_memory(volume) from failed
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What was asked for, and the CT as the network sees it."""
+
+    volume: Volume
+    classifier: Classifier
+    model_input: ModelInput
+    methods: tuple[str, ...]
+    mixed_precision: bool
+    progress: Progress
+    should_stop: ShouldStop
 
 
 @contextmanager
 def _network_faults_named(classifier: Classifier, volume: Volume) -> Iterator[None]:
     """Turn whatever a network raises into one sentence (and never a RuntimeError)."""
-    import torch
-
     try:
         yield
-    except (Cancelled, HirescamError, MemoryError, torch.OutOfMemoryError):
+    except (Cancelled, HirescamError):
         raise
     except Exception as exc:  # the user's own network can fail in any way
-        # torch's CPU allocator has no exception type of its own.
-        if "DefaultCPUAllocator" in str(exc):
-            raise _out_of_memory(volume) from exc
+        if ran_out_of_memory(exc):
+            raise
         raise AttributionError(
             classifier.spec.name,
             f"the network failed on {volume.name}: {type(exc).__name__}: "
@@ -174,26 +159,23 @@ def _out_of_memory(volume: Volume) -> AttributionError:
     )
 
 
-def _explain_input(
-    volume: Volume,
-    classifier: Classifier,
-    model_input: ModelInput,
-    methods: Sequence[str],
-    progress: Progress,
-    should_stop: ShouldStop,
-) -> Explanation:
+def _explain_input(request: _Request, attempt: Attempt) -> Explanation:
+    classifier, model_input = request.classifier, request.model_input
     spec = classifier.spec
-    with _network_faults_named(classifier, volume):
+    given = classifier.tensor_of(model_input).to(attempt.device)
+    with _network_faults_named(classifier, request.volume):
         raw = attention_maps(
             classifier.network,
-            classifier.tensor_of(model_input),
+            given,
             spec.target_layer,
-            methods=methods,
-            slices_per_chunk=spec.slices_per_chunk,
-            progress=progress,
-            should_stop=should_stop,
+            methods=request.methods,
+            output=spec.output,
+            slices_per_chunk=attempt.slices_per_chunk,
+            mixed_precision=request.mixed_precision,
+            progress=request.progress,
+            should_stop=request.should_stop,
         )
-    _check_logits(raw.logits, classifier, volume)
+    _check_logits(raw.logits, classifier, request.volume)
     cells = next(iter(raw.maps.values())).shape[1:]
     affines, note, field_mm = _place(classifier, model_input, (cells[0], cells[1], cells[2]))
     turned = {key: _to_patient_axes(stack, affines["stretch"]) for key, stack in raw.maps.items()}
@@ -209,7 +191,8 @@ def _explain_input(
         guarantee=raw.guarantee,
         target_layer=spec.target_layer,
         input_grid=model_input.voxel_grid,
-        provenance=_provenance(volume, classifier, model_input),
+        provenance=_provenance(request, attempt),
+        tolerance=_MIXED_TOLERANCE if request.mixed_precision else DEFAULT_TOLERANCE,
     )
 
 
@@ -234,16 +217,41 @@ def _place(
     stretch = cells_by_stretch(cells, model_input.spatial_shape)
     affines: dict[PlacementName, FloatArray] = {"stretch": model_input.affine @ stretch}
     try:
-        reaches = receptive_field(classifier.dry_run)
+        field = _field(classifier, model_input)
     except PlacementUnknownError as exc:
         return affines, f"{exc}, so the cells are stretched over the input", None
     affines = {
-        "receptive_field": model_input.affine @ cells_by_receptive_field(reaches),
+        "receptive_field": model_input.affine @ cells_by_receptive_field(field.axes),
         **affines,
     }
     # Extents along the tensor's axes, handed on in patient order.
-    extents = np.abs(model_input.affine[:3, :3]) @ [reach.size for reach in reaches]
-    return affines, "", _triple(extents)
+    extents = np.abs(model_input.affine[:3, :3]) @ [reach.size for reach in field.axes]
+    return affines, field.note, _triple(extents)
+
+
+def _field(classifier: Classifier, model_input: ModelInput) -> ReceptiveField:
+    """Compute what a cell sees, or measure it once per classifier and input shape."""
+    try:
+        return receptive_field(classifier.dry_run)
+    except PlacementUnknownError as exc:
+        reason = exc
+    shape = tuple(model_input.tensor.shape)
+    known = _measured.setdefault(classifier, {})
+    if shape not in known:
+        layer = classifier.dry_run.target_layer
+        try:
+            known[shape] = measured_field(
+                classifier.network, shape, layer, grouped=model_input.layout == "axial_triples"
+            )
+        except PlacementUnknownError as exc:
+            known[shape] = f"{reason}, and {exc}"
+        except Exception as exc:  # the user's own network can fail in any way
+            logger.info("the receptive field could not be measured", exc_info=exc)
+            known[shape] = f"{reason}, and measuring it failed: {' '.join(str(exc).split())}"
+    field = known[shape]
+    if isinstance(field, str):
+        raise PlacementUnknownError(field)
+    return replace(field, note=f"{field.note} ({reason})")
 
 
 def _triple(values: FloatArray) -> tuple[float, float, float]:
@@ -278,13 +286,18 @@ def _patient_affine(affine: FloatArray, cells: tuple[int, ...]) -> FloatArray:
     return Grid((1, 1, 1), result).affine
 
 
-def _provenance(volume: Volume, classifier: Classifier, model_input: ModelInput) -> dict[str, Any]:
+def _provenance(request: _Request, attempt: Attempt) -> dict[str, Any]:
+    volume, classifier = request.volume, request.classifier
+    notes = [*(volume.source.notes if volume.source else ()), *request.model_input.notes]
+    if attempt.note:
+        notes.append(attempt.note)
     return {
         "software": f"napari-hirescam {__version__}",
         "torch": version("torch"),
         "model": classifier.spec.name,
         "weights_sha256": classifier.weights_sha256,
         "ct": str(volume.source.path) if volume.source else volume.name,
-        "device": classifier.device,
-        "notes": [*(volume.source.notes if volume.source else ()), *model_input.notes],
+        "device": attempt.device,
+        "mixed_precision": request.mixed_precision,
+        "notes": notes,
     }

@@ -10,16 +10,24 @@ to the test with other activations.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hirescam.attention.graph import dependent_inputs, operation_name, path_nodes
+from napari_hirescam.attention.graph import (
+    dependent_inputs,
+    inputs_of,
+    operation_name,
+    path_nodes,
+)
 from napari_hirescam.attention.result import Guarantee, GuaranteeState
 from napari_hirescam.models.head import HeadCannotBeReplayedError
 from napari_hirescam.volume import FloatArray
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_hirescam.attention.capture import Captured
     from napari_hirescam.models.dry_run import DryRun
 
@@ -164,31 +172,87 @@ def _one_factor_depends(name: str, arguments: list[int]) -> bool:
 
 def examine_head(run: DryRun | Captured, target_layer: str) -> Guarantee:
     """Say from the operations of the head whether the guarantee can hold, and why."""
-    if run.logits_node is None:
-        found = None
-    else:
-        found = non_affine_operations(run.logits_node, run.head_node)
+    hidden = [_plain(name) for name in run.hidden]
+    return examine_path(run.logits_node, run.head_node, target_layer, hidden)
+
+
+def examine_path(
+    logits_node: Any, head_node: Any, target_layer: str, hidden: Sequence[str] = ()
+) -> Guarantee:
+    """Say from the operations between two graph nodes whether the guarantee can hold, and why.
+
+    Parameters
+    ----------
+    logits_node, head_node
+        Autograd nodes of the logits and of the target layer's output.
+    target_layer
+        Its name, for the sentence.
+    hidden
+        Calls between the two that hide from gradients that they depend on the layer.
+    """
+    found = None if logits_node is None else non_affine_operations(logits_node, head_node)
     if found is None:
-        return _not_guaranteed(f"no gradient leads from the scores to the output of {target_layer}")
-    found += [_PLAIN_WORDS.get(name, name.strip("_")) for name in run.hidden]
+        return _local(f"no gradient leads from the scores to the output of {target_layer}")
+    found = list(dict.fromkeys([*found, *map(_plain, hidden)]))
     if found:
-        return _not_guaranteed(
+        return _local(
             f"between {target_layer} and the scores lies {' and '.join(found)}, which is not "
             "linear: the maps are a local approximation of the network"
         )
-    return Guarantee(
+    guarantee = Guarantee(
         GuaranteeState.EXACT,
         f"everything between {target_layer} and the scores is linear, so HiResCAM splits each "
         "score over the places it came from",
     )
+    pooled = pools_over_all_cells(logits_node, head_node)
+    return guarantee.with_same_picture() if pooled else guarantee
 
 
-def probe_head(captured: Captured, target_layer: str) -> tuple[Guarantee, FloatArray]:
+def pools_over_all_cells(logits_node: Any, head_node: Any) -> bool:
+    """True if all that reads an activation begins by averaging it over its whole grid.
+
+    Read off the graph, and only for a pooling that leaves one number per feature map: then the
+    gradient is uniform, and Grad-CAM is HiResCAM.
+    """
+    path = path_nodes(logits_node, head_node)
+    readers = [node for node in path if head_node in inputs_of(node)]
+    return bool(readers) and all(_is_global_mean(node, head_node) for node in readers)
+
+
+def _is_global_mean(node: Any, head_node: Any) -> bool:
+    ndim = len(head_node._input_metadata[0].shape)
+    name = operation_name(node)
+    if name == "Mean":
+        dims = {dim % ndim for dim in map(_signed, getattr(node, "_saved_dim", None) or ())}
+        return dims >= set(range(2, ndim)) and 1 not in dims
+    if name.startswith(("AdaptiveAvgPool", "AvgPool")):
+        return all(length == 1 for length in node._input_metadata[0].shape[2:])
+    return False
+
+
+def _signed(dim: int) -> int:
+    # The graph stores negative dimensions as unsigned numbers.
+    return dim - 2**64 if dim >= 2**63 else dim
+
+
+def probe_head(
+    captured: Captured, target_layer: str, *, rounding: float = 1e-5
+) -> tuple[Guarantee, FloatArray]:
     """Put the head to the test, and find its bias.
 
     For an affine head f, f(0) is the bias, whatever layers it comes from, and
-    f(-A) = 2 f(0) - f(A), f(A / 2) = (f(A) + f(0)) / 2. Neither is used to make the maps, so
-    that the check of sum(HiResCAM) + f(0) against the logit can fail.
+    f(-A) = 2 f(0) - f(A), f(A / 2) = (f(A) + f(0)) / 2, f(A + B) = f(A) + f(B) - f(0) where B
+    is A with its values in other places. None is used to make the maps, so that the check of
+    sum(HiResCAM) + f(0) against the logit can fail.
+
+    Parameters
+    ----------
+    captured
+        The activation A, the logits f(A) and the head f.
+    target_layer
+        Its name, for the sentence.
+    rounding
+        Relative error of a sum in the precision the head computes in.
 
     Returns
     -------
@@ -201,25 +265,32 @@ def probe_head(captured: Captured, target_layer: str) -> tuple[Guarantee, FloatA
     if not guarantee.holds:
         return guarantee, unknown
     activation = captured.activation.detach()
+    moved = _moved(activation)
     try:
         with torch.no_grad():
-            bias, negated, halved = (
-                captured.head(activation * factor).double().cpu().numpy()[0]
-                for factor in (0.0, -1.0, 0.5)
+            bias, negated, halved, of_moved, of_sum = (
+                captured.head(other).double().cpu().numpy()[0]
+                for other in (
+                    torch.zeros_like(activation),
+                    -activation,
+                    activation / 2,
+                    moved,
+                    activation + moved,
+                )
             )
     except HeadCannotBeReplayedError as exc:
-        return _not_guaranteed(
-            f"whether it holds cannot be checked for this network: {exc}"
-        ), unknown
+        return _local(f"whether it holds cannot be checked for this network: {exc}"), unknown
     scores = captured.logits.detach().double().cpu().numpy()[0]
-    size = np.abs(scores - bias).max()
-    rounding = 1e-5 * max(np.abs(scores).max(), np.abs(bias).max())
+    size = max(np.abs(scores - bias).max(), np.abs(of_moved - bias).max())
+    slack = rounding * max(np.abs(scores).max(), np.abs(bias).max(), np.abs(of_moved).max())
     astray = max(
-        np.abs(negated - (2 * bias - scores)).max(), 2 * np.abs(halved - (scores + bias) / 2).max()
+        np.abs(negated - (2 * bias - scores)).max(),
+        2 * np.abs(halved - (scores + bias) / 2).max(),
+        np.abs(of_sum - (scores + of_moved - bias)).max(),
     )
-    if not astray <= _PROBE_TOLERANCE * size + rounding:
+    if not astray <= max(_PROBE_TOLERANCE, rounding) * size + slack:
         return (
-            _not_guaranteed(
+            _local(
                 f"the scores do not follow the output of {target_layer} in proportion (put to "
                 f"the test, they are off by {astray:.2g}): the maps are a local approximation"
             ),
@@ -228,5 +299,18 @@ def probe_head(captured: Captured, target_layer: str) -> tuple[Guarantee, FloatA
     return guarantee, bias
 
 
-def _not_guaranteed(reason: str) -> Guarantee:
+def _moved(activation: Tensor) -> Tensor:
+    """Give each value of an activation another place, the same way every time."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(activation.numel(), generator=generator).to(activation.device)
+    return activation.flatten()[order].reshape(activation.shape)
+
+
+def _plain(name: str) -> str:
+    return _PLAIN_WORDS.get(name, name.strip("_"))
+
+
+def _local(reason: str) -> Guarantee:
     return Guarantee(GuaranteeState.LOCAL, reason)

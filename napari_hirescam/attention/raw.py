@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from napari_hirescam.attention.capture import Captured, Progress, ShouldStop, run_and_capture
 from napari_hirescam.attention.faithfulness import probe_head
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.result import Float32Array, Guarantee
 from napari_hirescam.errors import Cancelled
-from napari_hirescam.models.borrow import borrowed
+from napari_hirescam.models.borrow import SplitNetwork, borrowed
+from napari_hirescam.models.dry_run import is_input
+from napari_hirescam.models.scores import PLAIN_OUTPUT
+from napari_hirescam.models.spec import OutputSpec
 from napari_hirescam.volume import FloatArray
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def attention_maps(
     target_layer: str,
     *,
     methods: Sequence[str] = ("hirescam", "gradcam"),
+    output: OutputSpec = PLAIN_OUTPUT,
     slices_per_chunk: int = 8,
+    mixed_precision: bool = False,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> RawAttention:
@@ -60,15 +63,21 @@ def attention_maps(
     Parameters
     ----------
     network
-        Any torch module that returns logits [1, K]. It is left as it was.
+        Any torch module; it is left as it was.
     given
         Its input, batch axis included, on the network's device.
     target_layer
         Dotted name; its output is [1, F, d, h, w], or [S, F, h, w] with slices as batch.
+        "name#2" is the second call of a layer that runs more than once (without a number the
+        last counts); "input" is the network's input, where HiResCAM is gradient x input.
     methods
         Keys of :data:`~napari_hirescam.attention.methods.METHODS`.
+    output
+        Where the logits [1, K] are in what the network returns.
     slices_per_chunk
         How many slices a network with a 2-D trunk runs at once.
+    mixed_precision
+        Run under torch's autocast. The residual grows to that precision.
     progress, should_stop
         Called with (done, total); asked between layers and between labels.
 
@@ -77,7 +86,8 @@ def attention_maps(
     Cancelled
         `should_stop` said so.
     ValueError
-        The layer does not exist, runs twice, or has no spatial axes; the output is not [1, K].
+        The layer does not exist or has no spatial axes; the output is not [1, K]; the closed
+        form is asked for and the head is not affine.
     """
     stop = should_stop or (lambda: False)
     tell = progress or (lambda _done, _total: None)
@@ -96,30 +106,38 @@ def attention_maps(
             network,
             given,
             target_layer,
+            output=output,
             slices_per_chunk=slices_per_chunk,
+            mixed_precision=mixed_precision,
             progress=tell_forward,
             should_stop=stop,
         )
         logits = captured.logits
-        if logits.ndim != 2 or logits.shape[0] != 1:
-            raise ValueError(
-                f"the network returned scores of shape {list(logits.shape)}, not [1, K]"
-            )
         if captured.logits_node is None:
             raise ValueError(f"no gradient leads from the scores to the output of {target_layer}")
-        guarantee, bias = probe_head(captured, target_layer)
+        guarantee, bias = probe_head(captured, target_layer, rounding=_rounding(captured.logits))
+        if not guarantee.holds and any(METHODS[key].constant_gradient for key in methods):
+            raise ValueError(f"there is no closed form at {target_layer}: {guarantee.reason}")
         maps, uniform = _maps_of_labels(
             captured,
             methods,
             lambda done, total: tell(steps + (parts - steps) * done // total, parts),
             stop,
+            grouped=is_input(network, target_layer) and isinstance(network, SplitNetwork),
         )
     return RawAttention(
         maps=maps,
         logits=logits.detach().double().cpu().numpy()[0],
         bias=bias,
-        guarantee=Guarantee(guarantee.state, guarantee.reason, same_picture=uniform),
+        guarantee=guarantee.with_same_picture() if uniform else guarantee,
     )
+
+
+def _rounding(logits: Tensor) -> float:
+    """Relative error to expect of a sum in the precision of the logits."""
+    import torch
+
+    return 1e-5 if logits.dtype in (torch.float32, torch.float64) else 2e-2
 
 
 def _maps_of_labels(
@@ -127,6 +145,8 @@ def _maps_of_labels(
     methods: Sequence[str],
     progress: Progress,
     should_stop: ShouldStop,
+    *,
+    grouped: bool,
 ) -> tuple[dict[str, Float32Array], bool]:
     """Take each label's gradient once and let every method use it.
 
@@ -139,28 +159,62 @@ def _maps_of_labels(
     leaf = captured.activation
     n_labels = captured.logits.shape[1]
     # Slices on the batch axis become the first spatial axis: [F, d, h, w] for every network.
-    features = _features_first(leaf.detach())
-    stacks: dict[str, list[Float32Array]] = {key: [] for key in methods}
+    features = features_first(leaf.detach(), grouped=grouped)
+    constant = _gradients_at_zero(captured, methods)
+    stacks: dict[str, list[Tensor]] = {key: [] for key in methods}
     uniform = True
     for k in range(n_labels):
         if should_stop():
             raise Cancelled("the computation was cancelled")
-        (gradient,) = torch.autograd.grad(
-            captured.logits[0, k],
-            leaf,
-            retain_graph=k + 1 < n_labels,
-            materialize_grads=True,  # zeros for a label that does not read the layer
+        gradient = features_first(
+            _gradient(captured.logits[0, k], leaf, keep=k + 1 < n_labels), grouped=grouped
         )
-        gradient = _features_first(gradient)
         uniform = uniform and _is_uniform(gradient)
         for key in methods:
-            values = METHODS[key].compute(features, gradient)
-            stacks[key].append(values.float().cpu().numpy())
+            method = METHODS[key]
+            weights = (
+                features_first(constant(k), grouped=grouped)
+                if constant is not None and method.constant_gradient
+                else gradient
+            )
+            stacks[key].append(method.compute(features, weights).float())
         progress(k + 1, n_labels)
-    return {key: np.stack(maps) for key, maps in stacks.items()}, uniform
+    return {key: torch.stack(maps).cpu().numpy() for key, maps in stacks.items()}, uniform
 
 
-def _features_first(activation: Tensor) -> Tensor:
+def _gradient(score: Tensor, leaf: Tensor, *, keep: bool) -> Tensor:
+    import torch
+
+    # materialised: zeros for a label that does not read the layer
+    return torch.autograd.grad(score, leaf, retain_graph=keep, materialize_grads=True)[0]
+
+
+def _gradients_at_zero(
+    captured: Captured, methods: Sequence[str]
+) -> Callable[[int], Tensor] | None:
+    """Offer each label's gradient where the activation is zero, if a method asks for it."""
+    import torch
+
+    if not any(METHODS[key].constant_gradient for key in methods):
+        return None
+    zero = torch.zeros_like(captured.activation).requires_grad_(True)
+    with torch.enable_grad():
+        logits = captured.head(zero)
+    return lambda k: _gradient(logits[0, k], zero, keep=True)
+
+
+def features_first(activation: Tensor, *, grouped: bool = False) -> Tensor:
+    """Bring an activation to [F, d, h, w], whatever its network does with the batch axis.
+
+    Parameters
+    ----------
+    activation
+        [1, F, d, h, w]; [S, F, h, w] with slices as batch; [1, S, C, h, w] if `grouped`.
+    grouped
+        True for the input of a network over axial images.
+    """
+    if grouped:
+        return activation[0].movedim(0, 1)
     if activation.ndim == 4:
         return activation.movedim(0, 1)
     if activation.ndim == 5 and activation.shape[0] == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ from napari_hirescam.volume import FloatArray, Grid, resample
 
 Float32Array = npt.NDArray[np.float32]
 PlacementName = Literal["receptive_field", "stretch"]
+#: Relative residual that is taken for rounding of single precision.
+DEFAULT_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,12 @@ class AttentionMap:
 
 
 class GuaranteeState(StrEnum):
-    """What is known of sum(HiResCAM) + bias = logit."""
+    """What is known of sum(HiResCAM) + bias = logit.
+
+    EXACT: it holds. IDENTICAL: it holds, and Grad-CAM is the same map by construction (global
+    average pooling, then one linear layer). LOCAL: it does not; the maps follow the network's
+    slope at this one input.
+    """
 
     EXACT = "exact"
     IDENTICAL = "identical by construction"
@@ -85,6 +92,12 @@ class Guarantee:
     state: GuaranteeState
     reason: str
     same_picture: bool = False
+
+    def with_same_picture(self) -> Guarantee:
+        """Note that the gradient is uniform over each feature map."""
+        if not self.holds:
+            return replace(self, same_picture=True)
+        return Guarantee(GuaranteeState.IDENTICAL, self.reason, same_picture=True)
 
     @property
     def holds(self) -> bool:
@@ -109,7 +122,7 @@ class Explanation:
     affines
         Placement -> 4x4, cell index to (I, P, L) mm. 'receptive_field' may be missing.
     placement_note
-        Why the receptive field could not be computed, or "".
+        Why the receptive field is not known, or what it leaves out; "" where neither.
     receptive_field_mm
         Extent of what one cell sees per axis, or None where it is not known.
     guarantee
@@ -120,6 +133,8 @@ class Explanation:
         Where the voxels the network saw lie in the patient; it saw nothing outside.
     provenance
         Model, weights' hash, CT, versions; plain JSON values.
+    tolerance
+        Relative residual that is still rounding, in the precision the network ran in.
     """
 
     labels: tuple[str, ...]
@@ -134,6 +149,7 @@ class Explanation:
     target_layer: str
     input_grid: Grid
     provenance: dict[str, Any] = field(default_factory=dict)
+    tolerance: float = DEFAULT_TOLERANCE
 
     @property
     def default_placement(self) -> PlacementName:
@@ -196,8 +212,8 @@ class Explanation:
             }
         if not self.completes(method):
             return {
-                "guarantee": GuaranteeState.LOCAL.value,
-                "guarantee_reason": "the sum of a map by this method is not the score",
+                "guarantee": "not for this method",
+                "guarantee_reason": "a cell of this method's map is not what it adds to the score",
             }
         return {
             "guarantee": self.guarantee.state.value,
@@ -219,7 +235,7 @@ class Explanation:
         """Labels by falling probability."""
         return [self.labels[k] for k in np.argsort(-self.probabilities, kind="stable")]
 
-    def verified(self, label: str, method: str = "hirescam", tolerance: float = 1e-4) -> bool:
+    def verified(self, label: str, method: str = "hirescam") -> bool:
         """True if the guarantee holds and this label's residual is rounding only.
 
         The residual is judged relative to the largest of |logit|, |bias| and |sum|, since a
@@ -228,5 +244,5 @@ class Explanation:
         k = self.index(label)
         scale = max(abs(self.logits[k]), abs(self.bias[k]), abs(self.total(label, method)), 1e-12)
         return self.completes(method) and bool(
-            abs(self.residual(label, method)) <= tolerance * float(scale)
+            abs(self.residual(label, method)) <= self.tolerance * float(scale)
         )

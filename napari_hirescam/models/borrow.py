@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -35,10 +36,12 @@ class SplitNetwork(ABC):
 
 @contextmanager
 def borrowed(network: nn.Module, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Hold a network alone, in eval mode; afterwards every module has its own mode again.
+    """Hold a network alone, in eval mode; afterwards it is as it was.
 
-    Two threads that borrow the same network take turns, so that neither meets the other's
-    hooks or restores the mode the other had set.
+    Every module has its own mode again, its buffers their values and its attributes their
+    objects, also if its forward counts calls or remembers what it last saw. Two threads that
+    borrow the same network take turns, so that neither meets the other's hooks or restores the
+    mode the other had set.
 
     Raises
     ------
@@ -51,12 +54,57 @@ def borrowed(network: nn.Module, should_stop: Callable[[], bool] = lambda: False
         if should_stop():
             raise Cancelled("the computation was cancelled")
     try:
-        modes = [(module, module.training) for module in network.modules()]
-        network.eval()
+        states = [_ModuleState(module) for module in network.modules()]
         try:
+            network.eval()
             yield
         finally:
-            for module, training in modes:
-                module.training = training
+            for state in states:
+                state.restore()
     finally:
         lock.release()
+
+
+class _ModuleState:
+    """What a forward pass may change of one module: values, attributes, entries."""
+
+    #: Kept by torch itself; submodules have a state of their own.
+    _REGISTERS = ("_parameters", "_buffers", "_modules")
+
+    def __init__(self, module: nn.Module) -> None:
+        import torch
+
+        self._module = module
+        self._attributes = dict(vars(module))
+        self._registers = {name: dict(getattr(module, name)) for name in self._REGISTERS}
+        own = [v for name, v in self._attributes.items() if not name.startswith("_")]
+        self._containers = [(v, copy(v)) for v in own if type(v) in (list, dict, set)]
+        tensors = [*self._registers["_buffers"].values(), *own]
+        self._values = [
+            (t, _version(t), t.detach().clone()) for t in tensors if isinstance(t, torch.Tensor)
+        ]
+
+    def restore(self) -> None:
+        import torch
+
+        own = vars(self._module)
+        for name in set(own) - set(self._attributes):
+            del own[name]
+        own.update(self._attributes)
+        for name, entries in self._registers.items():
+            register = getattr(self._module, name)
+            if list(map(id, register.values())) != list(map(id, entries.values())):
+                register.clear()
+                register.update(entries)
+        for container, content in self._containers:
+            container.clear()
+            container.extend(content) if isinstance(container, list) else container.update(content)
+        with torch.no_grad():
+            for tensor, version, value in self._values:
+                if version is None or _version(tensor) != version:
+                    tensor.copy_(value)
+
+
+def _version(tensor: Tensor) -> int | None:
+    """How often a tensor was written to; None where torch does not count."""
+    return None if tensor.is_inference() else tensor._version

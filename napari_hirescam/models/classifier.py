@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.models.borrow import borrowed
-from napari_hirescam.models.dry_run import DryRun, dry_run, find_layer, floating_type
+from napari_hirescam.models.dry_run import (
+    DryRun,
+    dry_run,
+    find_layer,
+    floating_type,
+    is_input,
+)
 from napari_hirescam.models.preprocess import ModelInput, prepare
+from napari_hirescam.models.scores import run_network, scores_of_ct
 from napari_hirescam.models.spec import ModelSpec
 from napari_hirescam.volume import FloatArray, Volume
 
@@ -28,7 +35,13 @@ def devices() -> list[str]:
     """Name torch's devices on this machine, the fastest first."""
     import torch
 
-    return ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
+    found = [name for name, there in _accelerators(torch) if there]
+    return [*found, "cpu"]
+
+
+def _accelerators(torch: Any) -> Iterator[tuple[str, bool]]:
+    yield "cuda", torch.cuda.is_available()
+    yield "mps", torch.backends.mps.is_available()
 
 
 class Classifier:
@@ -45,7 +58,7 @@ class Classifier:
     weights_sha256
         Digest of the weights file, for provenance.
     device
-        'cpu' or 'cuda'; None takes CUDA where there is one.
+        'cpu', 'cuda' or 'mps'; None takes the first of :func:`devices`.
     """
 
     def __init__(
@@ -63,6 +76,25 @@ class Classifier:
         self.folder = folder
         self.weights_sha256 = weights_sha256
 
+    def with_target_layer(self, name: str) -> Classifier:
+        """Make a classifier of the same network that explains another layer.
+
+        Raises
+        ------
+        UnknownLayerError
+            The network has no such layer; the message offers the nearest names.
+        """
+        if not is_input(self.network, name):
+            find_layer(self.network, name)
+        spec = self.spec.model_copy(update={"target_layer": name})
+        return Classifier(
+            spec,
+            self.network,
+            folder=self.folder,
+            weights_sha256=self.weights_sha256,
+            device=self.device,
+        )
+
     @property
     def labels(self) -> tuple[str, ...]:
         """Label names in the order of the outputs."""
@@ -75,19 +107,25 @@ class Classifier:
         slices = slices or _SLICES_WHEN_FREE
         if self.spec.input.layout == "axial_triples":
             return 1, slices // 3, 3, rows, columns
+        if self.spec.input.layout == "slice":
+            return 1, self.spec.input.channels, rows, columns
+        if self.spec.input.layout == "slices":
+            return slices, self.spec.input.channels, rows, columns
         return 1, self.spec.input.channels, slices, rows, columns
 
     @cached_property
     def dry_run(self) -> DryRun:
         """The network traced at its target layer; see :func:`models.dry_run.dry_run`."""
         layer = self.spec.target_layer
-        find_layer(self.network, layer)
+        output = self.spec.output
+        if not is_input(self.network, layer):
+            find_layer(self.network, layer)
         try:
-            return dry_run(self.network, self.input_shape, layer)
+            return dry_run(self.network, self.input_shape, layer, output)
         except Exception as exc:  # noqa: BLE001 - which networks run on meta cannot be known
             # Most failures are real and come again; some are of the meta device only.
             logger.info("no dry run on the meta device: %s", exc)
-            return dry_run(self.network, self.input_shape, layer, on_meta=False)
+            return dry_run(self.network, self.input_shape, layer, output, on_meta=False)
 
     def prepare(
         self,
@@ -107,7 +145,8 @@ class Classifier:
         import torch
 
         with borrowed(self.network), torch.inference_mode():
-            logits: torch.Tensor = self.network(self.tensor_of(model_input))
+            scores = run_network(self.network, self.tensor_of(model_input), self.spec.output)
+            logits = scores_of_ct(scores, self.spec.output)
         return logits[0].float().cpu()
 
     def tensor_of(self, model_input: ModelInput) -> torch.Tensor:

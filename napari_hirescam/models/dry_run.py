@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.models.borrow import borrowed
+from napari_hirescam.models.scores import PLAIN_OUTPUT, run_network, scores_of_ct
+from napari_hirescam.models.spec import OutputSpec
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
+
+#: Names the network's own input as target layer: HiResCAM there is gradient x input.
+INPUT_LAYER = "input"
+_CALL_MARK = "#"
 
 
 class UnknownLayerError(ValueError):
@@ -29,20 +36,23 @@ class DryRun:
 
     Parameters
     ----------
+    target_layer
+        Dotted name, with the number of the call ("act#2") where the layer runs more than once.
     input_shape, activation_shape, logits_shape
-        Shapes of the network's input, the target layer's output and the network's output.
+        Shapes of the network's input, the target layer's output and the network's logits.
     input_node, activation_node
         Autograd nodes of the input and of the target layer's output; the second is None where
         the network switches gradients off ahead of the layer.
     head_node, logits_node
-        Autograd nodes of the activation that the head reads and of the output; the second is
-        None where no gradient leads from the output back to the layer.
+        Autograd nodes of the activation that the head reads and of the logits; the second is
+        None where no gradient leads from the logits back to the layer.
     hidden
         Calls of the head whose results depend on the activation unseen by gradients.
     keep_alive
         Tensors whose graph the nodes belong to.
     """
 
+    target_layer: str
     input_shape: tuple[int, ...]
     activation_shape: tuple[int, ...]
     logits_shape: tuple[int, ...]
@@ -54,27 +64,95 @@ class DryRun:
     keep_alive: tuple[Any, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class LayerCall:
+    """One call of one layer, met in a traced pass.
+
+    Parameters
+    ----------
+    name
+        Dotted name, with the number of the call ("act#2") where the layer runs more than once.
+    kind
+        Name of the module's class.
+    shape
+        Shape of its output.
+    node
+        Autograd node of its output; None where the network switches gradients off.
+    order
+        How many torch calls came before its output.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    node: Any
+    order: int
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """Every layer of a network in the order they ran, on one graph.
+
+    Parameters
+    ----------
+    input_shape, input_node, logits_node
+        As in :class:`DryRun`.
+    calls
+        The layers that return one tensor.
+    hidden
+        (order, name) of each torch call that reads what gradients do not see.
+    keep_alive
+        Tensors whose graph the nodes belong to.
+    """
+
+    input_shape: tuple[int, ...]
+    input_node: Any
+    logits_node: Any
+    calls: tuple[LayerCall, ...]
+    hidden: tuple[tuple[int, str], ...]
+    keep_alive: tuple[Any, ...]
+
+
+def split_call(name: str) -> tuple[str, int | None]:
+    """Split "act#2" into the layer's name and the number of its call (from 1; None: the last)."""
+    module, mark, number = name.rpartition(_CALL_MARK)
+    if mark and number.isdecimal():
+        return module, int(number)
+    return name, None
+
+
 def find_layer(network: nn.Module, name: str) -> nn.Module:
-    """Look a module up by its dotted name.
+    """Look a module up by its dotted name; the number of a call is ignored.
 
     Raises
     ------
     UnknownLayerError
         There is none; the message offers the nearest names.
     """
-    layers = dict(network.named_modules())
-    if name in layers and name:
-        layer: nn.Module = layers[name]
+    layers = dict(network.named_modules(remove_duplicate=False))
+    module, _ = split_call(name)
+    if module in layers and module:
+        layer: nn.Module = layers[module]
         return layer
-    near = difflib.get_close_matches(name, [n for n in layers if n], n=3, cutoff=0.3)
+    near = difflib.get_close_matches(module, [n for n in layers if n], n=3, cutoff=0.3)
     offer = f"; the nearest are {', '.join(near)}" if near else ""
     raise UnknownLayerError(f"the network has no layer {name!r}{offer}")
 
 
+def is_input(network: nn.Module, target_layer: str) -> bool:
+    """True if the name stands for the network's input (a module of that name comes first)."""
+    return target_layer == INPUT_LAYER and INPUT_LAYER not in dict(network.named_modules())
+
+
 def dry_run(
-    network: nn.Module, input_shape: tuple[int, ...], target_layer: str, *, on_meta: bool = True
+    network: nn.Module,
+    input_shape: tuple[int, ...],
+    target_layer: str,
+    output: OutputSpec = PLAIN_OUTPUT,
+    *,
+    on_meta: bool = True,
 ) -> DryRun:
-    """Trace a network once.
+    """Trace a network once, cut at one layer.
 
     Parameters
     ----------
@@ -83,7 +161,10 @@ def dry_run(
     input_shape
         Shape of the input tensor, batch axis included.
     target_layer
-        Dotted name of the layer to watch.
+        Dotted name of the layer to watch; the last call of a layer that runs more than once,
+        unless its number is given ("act#1").
+    output
+        Where the logits are in what the network returns.
     on_meta
         Trace without arithmetic, on the meta device. Some networks do not run there, since
         they read values or make constants on the CPU: those need a real pass over zeros.
@@ -99,44 +180,40 @@ def dry_run(
 
     from napari_hirescam.models.head import HeadCannotBeReplayedError, HeadTape
 
-    layer = find_layer(network, target_layer)
-    own = [*network.named_parameters(), *network.named_buffers()]
-    if on_meta:
-        stand_ins = {name: torch.empty_like(value, device="meta") for name, value in own}
-    else:
-        stand_ins = {name: value.detach() for name, value in own}
+    at_input = is_input(network, target_layer)
+    layer = None if at_input else find_layer(network, target_layer)
+    wanted = split_call(target_layer)[1]
     seen: dict[str, Any] = {}
-    with ExitStack() as stack:
-        stack.enter_context(borrowed(network))
-        # A network that reads values is warned that its input has a gradient: only here it has.
-        stack.enter_context(warnings.catch_warnings(action="ignore", category=UserWarning))
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
+    calls = 0
+    with _traced(network, input_shape, on_meta=on_meta) as (stack, run, given, start):
+        tapes = stack.enter_context(ExitStack())
 
-        def watch(_module: nn.Module, _args: Any, output: torch.Tensor) -> torch.Tensor:
-            if seen:
-                raise ValueError(f"the layer {target_layer!r} runs more than once")
+        def cut(tensor: Tensor) -> Tensor:
             # The node is read here and a copy handed on: an in-place operation that follows
             # would otherwise be taken for part of the target layer.
             with torch.enable_grad():
-                leaf = output.detach().clone().requires_grad_(True)
+                leaf = tensor.detach().clone().requires_grad_(True)
                 read = leaf.clone()
-            seen.update(node=output.grad_fn, shape=output.shape, leaf=leaf, read=read)
-            seen["tape"] = stack.enter_context(HeadTape(read))
+            tapes.close()  # of an earlier call of the same layer
+            seen.update(node=tensor.grad_fn, shape=tensor.shape, leaf=leaf, read=read)
+            seen["tape"] = tapes.enter_context(HeadTape(read))
             return read
 
-        hook = layer.register_forward_hook(watch)
-        stack.callback(hook.remove)
-        device = "meta" if on_meta else next((v.device for _, v in own), torch.device("cpu"))
-        kind = floating_type(network)
-        given = torch.zeros(input_shape, device=device, dtype=kind, requires_grad=True)
-        # A view, so that the input's node can be told from the parameters' whatever comes.
-        start = given.view_as(given)
-        logits = torch.func.functional_call(network, stand_ins, (start,))
-    if not isinstance(logits, torch.Tensor):
-        raise TypeError(f"its forward returns a {type(logits).__name__}, not one tensor of logits")
+        def watch(_module: nn.Module, _args: Any, result: Any) -> Tensor | None:
+            nonlocal calls
+            calls += 1
+            if wanted is not None and calls != wanted:
+                return None
+            return cut(one_tensor(result, target_layer))
+
+        if layer is None:
+            cut(start)
+        else:
+            hook = layer.register_forward_hook(watch)
+            stack.callback(hook.remove)
+        logits = scores_of_ct(run(seen["read"] if at_input else start, output), output)
     if not seen:
-        raise ValueError(f"the layer {target_layer!r} takes no part in the forward pass")
+        raise ValueError(never_ran(target_layer, calls))
     tape, read, scores = seen["tape"], seen["read"], logits
     if logits.grad_fn is None:
         # The network switches gradients off by itself: carry the head out again with them on.
@@ -146,6 +223,7 @@ def dry_run(
                 scores = tape.replay(read, logits)
             tape = again
     return DryRun(
+        target_layer=target_layer if calls <= 1 or wanted else f"{target_layer}{_CALL_MARK}{calls}",
         input_shape=tuple(given.shape),
         activation_shape=tuple(seen["shape"]),
         logits_shape=tuple(logits.shape),
@@ -156,6 +234,118 @@ def dry_run(
         hidden=tape.hidden,
         keep_alive=(given, start, read, scores),
     )
+
+
+def trace_layers(
+    network: nn.Module,
+    input_shape: tuple[int, ...],
+    output: OutputSpec = PLAIN_OUTPUT,
+    *,
+    on_meta: bool = True,
+) -> LayerTrace:
+    """Trace a network once and note every layer; parameters as for :func:`dry_run`."""
+    from napari_hirescam.models.head import HeadTape
+
+    found: list[tuple[str, str, tuple[int, ...], Any, int]] = []
+    names = {module: name for name, module in network.named_modules() if name}
+    with _traced(network, input_shape, on_meta=on_meta) as (stack, run, given, start):
+        tape = stack.enter_context(HeadTape(start))
+
+        def note(module: nn.Module, _args: Any, result: Any) -> None:
+            if hasattr(result, "grad_fn"):
+                kind = type(module).__name__
+                found.append(
+                    (names[module], kind, tuple(result.shape), result.grad_fn, tape.length)
+                )
+
+        for module in names:
+            stack.callback(module.register_forward_hook(note).remove)
+        logits = scores_of_ct(run(start, output), output)
+    total = {name: sum(name == other[0] for other in found) for name in names.values()}
+    counted = dict.fromkeys(total, 0)
+    calls = []
+    for name, kind, shape, node, order in found:
+        counted[name] += 1
+        mark = f"{_CALL_MARK}{counted[name]}" if total[name] > 1 else ""
+        calls.append(LayerCall(name + mark, kind, shape, node, order))
+    return LayerTrace(
+        input_shape=tuple(given.shape),
+        input_node=start.grad_fn,
+        logits_node=logits.grad_fn,
+        calls=tuple(calls),
+        hidden=tape.hidden_at,
+        keep_alive=(given, start, logits),
+    )
+
+
+def one_tensor(result: Any, layer: str) -> Tensor:
+    """Return a layer's output if it is one tensor; TypeError if it is not."""
+    import torch
+
+    if not isinstance(result, torch.Tensor):
+        raise TypeError(
+            f"the layer {layer!r} returns a {type(result).__name__}, not one tensor; choose a "
+            "layer inside it or after it"
+        )
+    return result
+
+
+def never_ran(layer: str, calls: int) -> str:
+    """Say that a layer, or its call of that number, took no part in the forward pass."""
+    if calls:
+        return f"the layer {split_call(layer)[0]!r} runs {calls} times, so there is no {layer!r}"
+    return f"the layer {layer!r} takes no part in the forward pass"
+
+
+Run = Callable[["Tensor", OutputSpec], "Tensor"]
+
+
+@contextmanager
+def _traced(
+    network: nn.Module, input_shape: tuple[int, ...], *, on_meta: bool
+) -> Iterator[tuple[ExitStack, Run, Tensor, Tensor]]:
+    """Stand in for parameters, and make an input whose graph can be followed.
+
+    Yields a stack for hooks, the function that runs the network, the input and the view of it
+    that the network is given.
+    """
+    import torch
+
+    own = [*network.named_parameters(), *network.named_buffers()]
+    if on_meta:
+        stand_ins = {name: torch.empty_like(value, device="meta") for name, value in own}
+    else:
+        stand_ins = {name: value.detach() for name, value in own}
+    with ExitStack() as stack:
+        stack.enter_context(borrowed(network))
+        # A network that reads values is warned that its input has a gradient: only here it has.
+        stack.enter_context(warnings.catch_warnings(action="ignore", category=UserWarning))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        device = "meta" if on_meta else next((v.device for _, v in own), torch.device("cpu"))
+        kind = floating_type(network)
+        given = torch.zeros(input_shape, device=device, dtype=kind, requires_grad=True)
+        # A view, so that the input's node can be told from the parameters' whatever comes.
+        start = given.view_as(given)
+
+        def run(tensor: Tensor, output: OutputSpec) -> Tensor:
+            forward = _Standing(network, stand_ins)
+            return run_network(network, tensor, output, forward=forward)
+
+        yield stack, run, given, start
+
+
+class _Standing:
+    """A network's forward with other parameters."""
+
+    def __init__(self, network: nn.Module, stand_ins: dict[str, Tensor]) -> None:
+        self._network = network
+        self._stand_ins = stand_ins
+
+    def __call__(self, given: Tensor) -> Any:
+        import torch
+
+        return torch.func.functional_call(self._network, self._stand_ins, (given,))
 
 
 def floating_type(network: nn.Module) -> torch.dtype:

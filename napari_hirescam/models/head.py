@@ -61,7 +61,8 @@ class HeadTape(TorchFunctionMode):
         self._calls: list[tuple[Callable[..., Any], Any, Any, list[_Slot]]] = []
         self._obstacle = ""
         self._without_gradient: dict[_Slot, str] = {}
-        self._hidden_uses: list[str] = []
+        self._hidden_uses: list[tuple[int, str]] = []
+        self._length = 0
 
     def __torch_function__(
         self,
@@ -73,6 +74,7 @@ class HeadTape(TorchFunctionMode):
         """Carry out one torch call, and note it if it reads the activation."""
         kwargs = dict(kwargs or {})
         noted = _replaced((args, kwargs), self._slot_or_self)
+        self._length += 1
         result = func(*args, **kwargs)
         if next(_slots_in(noted), None) is None:
             return result
@@ -98,7 +100,17 @@ class HeadTape(TorchFunctionMode):
         A comparison, an argmax, a detach: their results carry no gradient, but what is made of
         them still changes with the activation.
         """
-        return tuple(dict.fromkeys(self._hidden_uses))
+        return tuple(dict.fromkeys(name for _, name in self._hidden_uses))
+
+    @property
+    def hidden_at(self) -> tuple[tuple[int, str], ...]:
+        """The same, each with its place in the order of torch calls."""
+        return tuple(self._hidden_uses)
+
+    @property
+    def length(self) -> int:
+        """How many torch calls there were so far."""
+        return self._length
 
     def replay(self, activation: Tensor, logits: Tensor) -> Tensor:
         """Compute the scores that another activation would have.
@@ -148,7 +160,7 @@ class HeadTape(TorchFunctionMode):
     def _note_hidden_use(self, noted: Any) -> None:
         for slot in _slots_in(noted):
             if slot in self._without_gradient:
-                self._hidden_uses.append(self._without_gradient[slot])
+                self._hidden_uses.append((self._length, self._without_gradient[slot]))
 
     def _slot_or_self(self, part: Any) -> Any:
         return self._slots.get(part, part) if isinstance(part, torch.Tensor) else part

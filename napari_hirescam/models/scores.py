@@ -7,7 +7,7 @@ before a sigmoid or after it. Here all become logits [1, K].
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.models.spec import OutputSpec
@@ -24,7 +24,13 @@ class NoScoresError(ValueError):
     """What the network returned holds no logits [1, K] where they were expected."""
 
 
-def run_network(network: nn.Module, given: Tensor, output: OutputSpec = PLAIN_OUTPUT) -> Tensor:
+def run_network(
+    network: nn.Module,
+    given: Tensor,
+    output: OutputSpec = PLAIN_OUTPUT,
+    *,
+    forward: Callable[[Tensor], Any] | None = None,
+) -> Tensor:
     """Run a network and read its logits [1, K]; [S, K] where `output.over_slices` is set.
 
     Parameters
@@ -35,14 +41,17 @@ def run_network(network: nn.Module, given: Tensor, output: OutputSpec = PLAIN_OU
         Its input, batch axis included.
     output
         Where the logits are.
+    forward
+        Called in place of the network, to run it with other parameters say.
 
     Raises
     ------
     NoScoresError
         They are not there.
     """
+    forward = forward or network
     if output.layer is None:
-        return read_scores(network(given), output)
+        return read_scores(forward(given), output)
     from napari_hirescam.models.dry_run import find_layer
 
     found: list[Any] = []
@@ -55,7 +64,7 @@ def run_network(network: nn.Module, given: Tensor, output: OutputSpec = PLAIN_OU
 
     hook = find_layer(network, output.layer).register_forward_hook(keep)
     try:
-        network(given)
+        forward(given)
     finally:
         hook.remove()
     if len(found) != 1:
