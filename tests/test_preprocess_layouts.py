@@ -88,7 +88,8 @@ def test_every_voxel_a_network_gets_was_taken_from_the_place_its_affine_gives(
         # Beyond the outer centres the border is repeated, and seen by what is interpolated there;
         # a Gaussian reaches some way inwards.
         before = np.minimum(turned.spacing_mm, model_spacing or turned.spacing_mm)
-        reach = 3.0 if max(result.voxel_grid.spacing_mm / before) <= 2 else 9.0
+        widest = np.maximum(result.voxel_grid.spacing_mm, model_spacing or turned.spacing_mm)
+        reach = 3.0 if max(widest / before) <= 2 else 9.0
         interior = ((index >= reach) & (index <= np.array(SIZE) - 1 - reach)).all(axis=-1)
         if result.padded is not None:
             interior &= ~result.padded
@@ -277,11 +278,11 @@ def test_a_senseless_point_is_refused_before_the_ct_is_resampled(monkeypatch) ->
 
 
 def test_smoothing_asks_whether_to_go_on_slab_by_slab() -> None:
-    """40 slices and rows, three axes to smooth: each axis in three slabs, the result in one."""
+    """40 slices and rows: three slabs are copied, three for each axis smoothed, one sampled."""
     asked = []
     voxels = np.zeros((40, 40, 40), np.float32)
     resample_to_spacing(voxels, np.eye(4), (4.0, 4.0, 4.0), lambda: asked.append(1))
-    assert len(asked) == 3 * 3 + 1
+    assert len(asked) == 3 + 3 * 3 + 1
     ct = random_ct((40, 40, 40))
     answers = iter([False] * 4 + [True])
     with pytest.raises(Cancelled):
@@ -299,3 +300,18 @@ def test_smoothing_in_slabs_is_smoothing_in_one_piece() -> None:
     assert Grid(got.shape, affine).same_place_as(
         grid_at_spacing(Grid(voxels.shape, np.eye(4)), (3.0, 3.0, 3.0))
     )
+
+
+@pytest.mark.parametrize("fill", [-2000.5, 40000.0])
+def test_padding_that_the_stored_type_cannot_hold_is_kept_exactly(fill) -> None:
+    ct = random_ct((4, 4, 4))
+    spec = InputSpec(shape=(4, 4, 6), window_hu=(-5e4, 5e4), scale_to=None, padding=fill)
+    assert (prepare(ct, spec).tensor[..., [0, -1]] == fill).all()
+
+
+def test_a_corner_beyond_the_ct_repeats_the_corner() -> None:
+    ct = random_ct((4, 5, 6))
+    spec = plain_input((8, 8, 8), fit="window", padding="edge")
+    got = prepare(ct, spec, (0.0, 0.0, 0.0)).tensor[0, 0].numpy()
+    padded = np.pad(ct.voxels, 4, mode="edge")
+    assert np.array_equal(got, padded[:8, :8, :8])

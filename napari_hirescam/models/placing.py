@@ -148,16 +148,47 @@ def resized_grid(grid: Grid, shape: tuple[int | None, int, int]) -> Grid:
     return Grid((a, b, c), grid.affine @ translation((factors - 1) / 2) @ scaling(factors))
 
 
-def cut(voxels: npt.NDArray[Any], affine: FloatArray, box: Box, fill: float | None) -> Placed:
+def cut(
+    voxels: npt.NDArray[Any],
+    affine: FloatArray,
+    box: Box,
+    fill: float | None,
+    before_slab: BeforeSlab = lambda: None,
+) -> Placed:
     """Take a box, which may reach beyond the volume; None for `fill` repeats the border."""
     part = voxels[box.inside(voxels.shape)]
     margins = box.margins(voxels.shape)
     if any(before or after for before, after in margins):
+        inner = part
+        part = np.empty(box.shape, _type_that_holds(fill, voxels.dtype))
+        if fill is not None:
+            part[...] = fill
+        (first, _), (top, _), (left, _) = margins
+        rows, columns = slice(top, top + inner.shape[1]), slice(left, left + inner.shape[2])
+        for at in range(0, len(inner), _SLAB):
+            before_slab()
+            slab = inner[at : at + _SLAB]
+            part[first + at : first + at + len(slab), rows, columns] = slab
         if fill is None:
-            part = np.pad(part, margins, mode="edge")
-        else:
-            part = np.pad(part, margins, mode="constant", constant_values=fill)
+            _repeat_border(part, margins)
     return part, affine @ translation(box.starts)
+
+
+def _type_that_holds(fill: float | None, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if fill is None or not np.issubdtype(dtype, np.integer):
+        return dtype
+    limits = np.iinfo(dtype)
+    fits = limits.min <= fill <= limits.max and float(fill).is_integer()
+    return dtype if fits else np.dtype(np.float32)
+
+
+def _repeat_border(part: npt.NDArray[Any], margins: tuple[tuple[int, int], ...]) -> None:
+    """Fill the margins of an array, axis by axis, with what lies at their edge."""
+    for axis, (before, after) in enumerate(margins):
+        turned = np.moveaxis(part, axis, 0)
+        n = len(turned)
+        turned[:before] = turned[before]
+        turned[n - after :] = turned[n - after - 1]
 
 
 def _turn(orientation: str) -> tuple[list[int], list[bool]]:
@@ -172,7 +203,10 @@ def _resample_smoothly(
     voxels: npt.NDArray[Any], here: Grid, target: Grid, before_slab: BeforeSlab
 ) -> npt.NDArray[Any]:
     factors = np.asarray(target.spacing_mm) / np.asarray(here.spacing_mm)
-    smooth: npt.NDArray[Any] = np.ascontiguousarray(voxels, dtype=np.float32)
+    smooth: npt.NDArray[Any] = np.empty(voxels.shape, np.float32)
+    for first in range(0, len(voxels), _SLAB):
+        before_slab()
+        smooth[first : first + _SLAB] = voxels[first : first + _SLAB]
     for axis, factor in enumerate(factors):
         # Resampled in one step, an axis of one voxel has nothing to be smoothed with.
         if factor > 2.0 and voxels.shape[axis] > 1:

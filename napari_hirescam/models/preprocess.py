@@ -7,8 +7,7 @@ the network sees (:meth:`PreparedCT.window`), so that many windows cost one prep
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,6 +114,8 @@ class PreparedCT:
     grid: Grid
     spec: InputSpec
     name: str
+    # Of the voxels, once somebody has needed it.
+    _minimum: list[float] = field(default_factory=list, init=False, repr=False)
 
     def box_at(self, at_mm: Point | None) -> Box:
         """The voxels the network sees; see :func:`prepare` for the errors."""
@@ -134,7 +135,9 @@ class PreparedCT:
         give_up_if_asked = _asker(should_stop)
         spec = self.spec
         box = self.box_at(at_mm)
-        voxels, affine = cut(self.voxels, self.grid.affine, box, self._fill(box))
+        voxels, affine = cut(
+            self.voxels, self.grid.affine, box, self._fill(box, give_up_if_asked), give_up_if_asked
+        )
         margins = box.margins(self.grid.shape)
         notes = _padding_notes(margins, box.shape, spec)
         if spec.layout == "slice" and spec.fit == "resize":
@@ -147,18 +150,21 @@ class PreparedCT:
             affine = affine @ translation((1.0, 0.0, 0.0)) @ scaling((TRIPLE, 1.0, 1.0))
         return ModelInput(tensor, affine, grid, spec.layout, margins, notes)
 
-    def _fill(self, box: Box) -> float | None:
+    def _fill(self, box: Box, before_slab: BeforeSlab) -> float | None:
         """HU outside the CT; None repeats its border."""
         if self.spec.padding == "edge":
             return None
-        if self.spec.padding == "minimum":
-            margins = box.margins(self.grid.shape)
-            return self._minimum if any(map(any, margins)) else 0.0
-        return float(self.spec.padding)
-
-    @cached_property
-    def _minimum(self) -> float:
-        return float(self.voxels.min())
+        if self.spec.padding != "minimum":
+            return float(self.spec.padding)
+        if not any(map(any, box.margins(self.grid.shape))):
+            return 0.0  # for nothing
+        if not self._minimum:
+            found = []
+            for first in range(0, len(self.voxels), _SLAB):
+                before_slab()
+                found.append(float(self.voxels[first : first + _SLAB].min()))
+            self._minimum.append(min(found))
+        return self._minimum[0]
 
 
 def prepare(
