@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from napari_hirescam.models import Classifier, TrustRequest
+    from napari_hirescam.models.trust import AskTrust
     from napari_hirescam.volume import Volume
 
 CTPath = Annotated[Path, typer.Argument(help="NIfTI file or DICOM folder", show_default=False)]
@@ -64,6 +65,12 @@ def load_classifier(path: Path, *, trust: bool, device: str | None) -> Classifie
     """Load a model; asks on a terminal before it runs code the model brings."""
     from napari_hirescam.models import load_model
 
+    return load_model(path, trust=ask_in_terminal(trust=trust), device=device)
+
+
+def ask_in_terminal(*, trust: bool) -> AskTrust:
+    """Return what asks before a model's code runs: a yes by --trust, else on a terminal."""
+
     def ask(request: TrustRequest) -> bool:
         if trust:
             return True
@@ -72,7 +79,7 @@ def load_classifier(path: Path, *, trust: bool, device: str | None) -> Classifie
         typer.echo(request.code)
         return typer.confirm(f"Run {request.path} (SHA-256 {request.sha256})?", default=False)
 
-    return load_model(path, trust=ask, device=device)
+    return ask
 
 
 def require_known(option: str, given: list[str], known: Iterable[str]) -> None:

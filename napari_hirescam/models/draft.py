@@ -1,0 +1,290 @@
+"""From a weights file to a model folder: build, suggest what is not said, write.
+
+The steps of "New model folder..." and of ``convert``. Nothing is written but by
+:func:`save_draft`, and callers call it only after :func:`models.proving.prove` held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_hirescam.errors import InputError, ModelFileError
+from napari_hirescam.models.architectures import build_by_name, default_target_layer
+from napari_hirescam.models.folder import SPEC_FILE, save_model
+from napari_hirescam.models.own_python import build_agreed, carry_trust
+from napari_hirescam.models.spec import (
+    INPUT_PRESETS,
+    Architecture,
+    InputSpec,
+    ModelSpec,
+    OutputSpec,
+)
+from napari_hirescam.models.weights import load_into, sha256_of
+from napari_hirescam.models.weights_facts import WeightsFacts
+from napari_hirescam.safe_write import replace_file
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from napari_hirescam.models.trust import UserCode
+
+Section = TypeVar("Section", ModelSpec, InputSpec, Architecture, OutputSpec)
+
+WEIGHTS_FILE = "weights.safetensors"
+#: Lengths of a cube or square that networks are commonly trained with, the commonest first.
+_USUAL_LENGTHS = {2: (224, 256, 512, 128, 384, 299, 64, 96, 32), 3: (96, 128, 64, 112, 32, 160)}
+#: Means and deviations of ImageNet's channels, which three-channel 2-D networks are fed by.
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+#: Images that CT-Net's input makes of a CT; AxialNet's makes one more.
+_CTNET_IMAGES = 134
+
+
+@dataclass(frozen=True)
+class InputGuess:
+    """An input section to begin with.
+
+    Parameters
+    ----------
+    input
+        The section.
+    guessed
+        Field -> what was taken and why, for every field that the user should look at.
+    unknown
+        Fields that nothing tells and that must be given.
+    """
+
+    input: InputSpec
+    guessed: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+
+
+def build_network(
+    facts: WeightsFacts,
+    architecture: Architecture,
+    n_labels: int,
+    code: UserCode | None = None,
+) -> nn.Module:
+    """Build the network and load the weights into it, strictly.
+
+    Parameters
+    ----------
+    facts
+        The weights.
+    architecture
+        A registered name, or the user's Python.
+    n_labels
+        Width of the output; the user's Python is told by its own arguments.
+    code
+        The Python that was agreed to; needed where `architecture.python` is set.
+
+    Raises
+    ------
+    ModelFileError
+        The network cannot be built, or the weights are not its own.
+    """
+    if code is not None:
+        network = build_agreed(code, architecture.callable or "", architecture.arguments)
+    else:
+        network = build_by_name(
+            architecture.name or "", n_labels, architecture.arguments, facts.file
+        )
+    own = set(network.state_dict())
+    # A user's network may really be called "model.", and the prefix belongs to it then.
+    as_it_is = len(own & set(facts.state)) >= len(own & set(facts.plain_state))
+    whole = as_it_is and not facts.left_out
+    load_into(network, facts.state if whole else facts.plain_state, facts.file)
+    return network
+
+
+def suggest_input(
+    facts: WeightsFacts, architecture: Architecture, network: nn.Module
+) -> InputGuess:
+    """Suggest an input section from the architecture's name and the weights' shapes."""
+    name = architecture.name or ""
+    if name and not name.startswith("monai."):
+        preset = "axialnet"
+        if architecture.arguments.get("slices") == _CTNET_IMAGES:
+            preset = "ct-net"
+        given = INPUT_PRESETS[preset]
+        if facts.in_channels == 1:
+            given = given.model_copy(update={"layout": "volume"})
+        return InputGuess(given, {"input": f"preset {preset}: how the papers' networks are fed"})
+    rank, channels = facts.spatial_rank or 3, facts.in_channels or 1
+    fitting, any_size = fitting_lengths(network, rank, channels)
+    length = (fitting or _USUAL_LENGTHS[rank])[0]
+    guessed = {
+        "window_hu": "-1000 to 800 HU, scaled to 0..1",
+        "spacing_mm": "the CT's own",
+    }
+    unknown: tuple[str, ...] = ()
+    if fitting and not any_size:
+        guessed["shape"] = f"{length}: of the usual sizes the network's last layer takes this one"
+    else:
+        unknown = ("shape",)
+    settings: dict[str, Any] = {"channels": channels, "shape": (length,) * 3}
+    if rank == 2:
+        settings |= {"layout": "slice", "fit": "resize", "shape": (1, length, length)}
+        guessed["layout"] = "slice: a 2-D network looks at the slice the user chooses"
+        guessed["fit"] = "resize: the whole slice, resampled"
+        if channels == len(_IMAGENET[0]):
+            settings |= {"channel_mean": _IMAGENET[0], "channel_std": _IMAGENET[1]}
+            guessed["channel_mean"] = "ImageNet's, usual for three channels"
+    return InputGuess(InputSpec(**settings), guessed, unknown)
+
+
+def fitting_lengths(network: nn.Module, rank: int, channels: int) -> tuple[tuple[int, ...], bool]:
+    """Try the usual cubes or squares, without arithmetic, and tell which the network takes.
+
+    Returns
+    -------
+    lengths, any_size
+        Those taken, the commonest first; and True if the size makes no difference (or nothing
+        could be tried).
+    """
+    import torch
+
+    from napari_hirescam.models.borrow import borrowed
+    from napari_hirescam.models.dry_run import floating_type
+
+    own = [*network.named_parameters(), *network.named_buffers()]
+    stand_ins = {name: torch.empty_like(value, device="meta") for name, value in own}
+    lengths = _USUAL_LENGTHS[rank]
+    taken = []
+    with borrowed(network), torch.inference_mode():
+        for length in lengths:
+            shape = (1, channels, *(length,) * rank)
+            given = torch.zeros(shape, device="meta", dtype=floating_type(network))
+            try:
+                torch.func.functional_call(network, stand_ins, (given,))
+            except Exception:  # noqa: BLE001, S112 - a size that a forward refuses, in any way
+                continue
+            taken.append(length)
+    return tuple(taken), len(taken) in (0, len(lengths))
+
+
+def suggest_activation(n_labels: int) -> str:
+    """Two outputs are mostly one of two classes; one, or many, are mostly findings."""
+    return "softmax" if n_labels == 2 else "sigmoid"
+
+
+def placeholder_layer(network: nn.Module) -> str:
+    """Name some layer with spatial axes, to work with until one is chosen."""
+    from torch import nn as torch_nn
+
+    own = default_target_layer(network)
+    if own is not None:
+        return own
+    kinds = (torch_nn.Conv1d, torch_nn.Conv2d, torch_nn.Conv3d)
+    names = [name for name, module in network.named_modules() if isinstance(module, kinds)]
+    return names[-1] if names else next((n for n, _ in network.named_modules() if n), "")
+
+
+def draft_spec(
+    facts: WeightsFacts,
+    architecture: Architecture,
+    labels: tuple[str, ...],
+    input_spec: InputSpec,
+    target_layer: str,
+    **more: Any,
+) -> ModelSpec:
+    """Put the parts of a draft together.
+
+    Parameters
+    ----------
+    facts, architecture, labels, input_spec, target_layer
+        As the user chose them.
+    more
+        Further fields of :class:`ModelSpec`: name, description, activation, output, ...
+
+    Raises
+    ------
+    InputError
+        A field is wrong; `subject` is its name.
+    """
+    provenance: dict[str, Any] = {
+        "converted_from": facts.file.name,
+        "original_sha256": sha256_of(facts.file),
+    }
+    if facts.entry:
+        provenance["checkpoint_entry"] = facts.entry
+    fields = {
+        "name": facts.file.stem,
+        "architecture": architecture,
+        "weights": WEIGHTS_FILE,
+        "labels": labels,
+        "input": input_spec,
+        "target_layer": target_layer,
+        "provenance": provenance,
+        **more,
+    }
+    return validated(ModelSpec, fields)
+
+
+def validated(kind: type[Section], fields: Mapping[str, Any]) -> Section:
+    """Make a section, or say which of its fields is wrong.
+
+    Raises
+    ------
+    InputError
+        `subject` is the name of the first wrong field.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as exc:
+        fault = exc.errors()[0]
+        subject = ".".join(map(str, fault["loc"])) or kind.__name__.removesuffix("Spec").lower()
+        reason = str(fault["msg"]).removeprefix("Value error, ")
+        raise InputError(subject, reason, "Mend this field") from exc
+
+
+def save_draft(
+    folder: Path,
+    spec: ModelSpec,
+    network: nn.Module,
+    code: UserCode | None = None,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write the model folder: the user's Python if any, safetensors, model.yaml last.
+
+    A yes to the Python holds for the folder too: it is the same code.
+
+    Raises
+    ------
+    ModelFileError
+        The folder is there already and not empty, or cannot be written.
+    """
+    try:
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        if taken and not (overwrite and folder.is_dir()):
+            raise ModelFileError(
+                folder, "it is there already", "Choose a new folder, or agree to overwrite it"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        if code is not None:
+            replace_file(folder / code.file.name, code.source)
+        save_model(folder, spec, _on_their_own(network.state_dict()))
+        if code is not None:
+            carry_trust(folder, code, [folder / SPEC_FILE, folder / WEIGHTS_FILE])
+    except OSError as exc:
+        raise ModelFileError(
+            folder, f"it cannot be written: {exc.strerror or exc}", "Choose another place"
+        ) from exc
+    return folder
+
+
+def _on_their_own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors that share their memory: safetensors holds each for itself."""
+    seen: set[int] = set()
+    own = {}
+    for name, value in state.items():
+        plain = value.detach().cpu()
+        place = plain.untyped_storage().data_ptr()
+        own[name] = plain.clone() if place in seen else plain
+        seen.add(place)
+    return own
