@@ -11,7 +11,7 @@ from networks import ConvThenLinear, classifier_of, plain_input, random_ct
 from test_axialnet import small_axialnet
 from torch import nn
 
-from napari_hirescam.attention import examine_target_layer, explain
+from napari_hirescam.attention import attention_maps, examine_target_layer, explain
 from napari_hirescam.errors import AttributionError, Cancelled, HirescamError
 from napari_hirescam.models import Classifier
 from napari_hirescam.models.borrow import borrowed
@@ -77,11 +77,51 @@ def test_nothing_is_left_after_a_cancel(case, steps) -> None:
     make, shape = CASES[case]
     classifier = make()
     classifier.network.train()
+    given = classifier.tensor_of(classifier.prepare(random_ct(shape)))
     before = traces(classifier.network)
     asked = iter(range(1000))
     with pytest.raises(Cancelled):
-        explain(random_ct(shape), classifier, should_stop=lambda: next(asked) >= steps)
+        attention_maps(
+            classifier.network,
+            given,
+            classifier.spec.target_layer,
+            should_stop=lambda: next(asked) >= steps,
+        )
     assert_same_traces(before, traces(classifier.network))
+
+
+def test_a_cancel_does_not_wait_for_the_layer_that_is_running() -> None:
+    class Endless(ConvThenLinear):
+        entered, go_on = threading.Event(), threading.Event()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.device.type != "meta":
+                self.entered.set()
+                assert self.go_on.wait(60)
+            return super().forward(x)
+
+    classifier = classifier_of(Endless(SHAPE), "pool", plain_input(SHAPE), 3)
+    before = traces(classifier.network)
+    try:
+        with pytest.raises(Cancelled):
+            explain(random_ct(SHAPE), classifier, should_stop=Endless.entered.is_set)
+        assert not Endless.go_on.is_set()  # it returned while the layer still ran
+    finally:
+        Endless.go_on.set()
+    with borrowed(classifier.network):  # the thread left behind ends by itself
+        pass
+    assert_same_traces(before, traces(classifier.network))
+
+
+def test_progress_and_cancel_are_asked_in_the_callers_thread() -> None:
+    threads = set()
+
+    def note(*_: object) -> bool:
+        threads.add(threading.get_ident())
+        return False
+
+    explain(random_ct(SHAPE), conv_classifier(), progress=note, should_stop=note)
+    assert threads == {threading.get_ident()}
 
 
 def test_nothing_is_left_after_a_failure() -> None:

@@ -24,6 +24,7 @@ from napari_hirescam.attention.placement import (
     cells_by_stretch,
     receptive_field,
 )
+from napari_hirescam.attention.prompt_cancel import cancel_promptly
 from napari_hirescam.attention.raw import attention_maps
 from napari_hirescam.attention.result import (
     DEFAULT_TOLERANCE,
@@ -74,7 +75,7 @@ def explain(
         Run under torch's autocast: faster on some devices, and the residual grows to that
         precision.
     progress, should_stop
-        Called with (done, total); asked between layers and between labels.
+        Called with (done, total); asked every 50 ms. Both in the caller's thread.
 
     Returns
     -------
@@ -87,7 +88,7 @@ def explain(
     AttributionError
         The network failed, ran out of memory or gave scores that are not numbers.
     Cancelled
-        `should_stop` said so.
+        `should_stop` said so; within half a second.
     ValueError
         An unknown method.
     """
@@ -96,18 +97,30 @@ def explain(
     unknown = [key for key in methods if key not in METHODS]
     if unknown or not methods:
         raise ValueError(f"unknown method {unknown}; known are {', '.join(METHODS)}")
-    stop = should_stop or (lambda: False)
-    tell = progress or (lambda _done, _total: None)
-    try:
+
+    def work(tell: Progress, stop: ShouldStop) -> Explanation:
         with torch.inference_mode(False):
-            model_input = classifier.prepare(volume, at_mm, stop)
-    except MemoryError as exc:
-        raise _out_of_memory(volume) from exc
-    request = _Request(volume, classifier, model_input, tuple(methods), mixed_precision, tell, stop)
+            try:
+                model_input = classifier.prepare(volume, at_mm, stop)
+            except MemoryError as exc:
+                raise _out_of_memory(volume) from exc
+            return _first_that_fits(
+                _Request(
+                    volume, classifier, model_input, tuple(methods), mixed_precision, tell, stop
+                )
+            )
+
+    return cancel_promptly(work, progress, should_stop)
+
+
+def _first_that_fits(request: _Request) -> Explanation:
+    """Run the network in the first way for which the memory suffices."""
+    import torch
+
     failed: BaseException | None = None
-    for attempt in attempts(classifier):
+    for attempt in attempts(request.classifier):
         try:
-            with torch.inference_mode(False), on_device(classifier, attempt.device):
+            with on_device(request.classifier, attempt.device):
                 return _explain_input(request, attempt)
         except Exception as exc:
             if not ran_out_of_memory(exc):
@@ -117,7 +130,7 @@ def explain(
             logger.info("out of memory on %s: %s", attempt.device, exc)
         if attempt.device == "cuda":
             torch.cuda.empty_cache()
-    raise _out_of_memory(volume) from failed
+    raise _out_of_memory(request.volume) from failed
 
 
 @dataclass(frozen=True)
