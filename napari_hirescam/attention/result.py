@@ -239,10 +239,14 @@ class Explanation:
         """True if the guarantee holds and this label's residual is rounding only.
 
         The residual is judged relative to the largest of |logit|, |bias| and |sum|, since a
-        logit near zero can be the difference of two large numbers.
+        logit near zero can be the difference of two large numbers; in mixed precision relative
+        to the sum of all |cells|, each of which is rounded.
         """
         k = self.index(label)
-        scale = max(abs(self.logits[k]), abs(self.bias[k]), abs(self.total(label, method)), 1e-12)
+        total = abs(self.total(label, method))
+        if self.tolerance > DEFAULT_TOLERANCE:
+            total = float(np.abs(self.maps[method][k]).sum(dtype=np.float64))
+        scale = max(abs(self.logits[k]), abs(self.bias[k]), total, 1e-12)
         return self.completes(method) and bool(
             abs(self.residual(label, method)) <= self.tolerance * float(scale)
         )
