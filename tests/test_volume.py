@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from napari_hirescam.volume import Grid, Volume, resample
 
@@ -91,3 +92,66 @@ def test_an_oblique_grid_is_sampled_at_its_own_points() -> None:
         target.to_world(np.moveaxis(np.indices(target.shape), 0, -1))[..., 2],
         atol=1e-9,
     )
+
+
+shapes = st.tuples(*[st.integers(1, 7)] * 3)
+
+
+@given(shapes, shapes, spacings, st.tuples(*[st.floats(-9, 9)] * 3), st.sampled_from("fd"))
+def test_aligned_grids_give_what_a_point_by_point_sampler_gives(
+    shape, target_shape, spacing, offset, kind
+) -> None:
+    values = np.random.default_rng(sum(shape)).normal(size=shape).astype(kind)
+    target = Grid(target_shape, affine_of(spacing, offset))
+    index = target.to_world(np.moveaxis(np.indices(target.shape), 0, -1))
+    expected = ndimage.map_coordinates(
+        values.astype(float), np.moveaxis(index, -1, 0), order=1, mode="nearest"
+    )
+    beyond = ((index < -0.5) | (index > np.array(shape) - 0.5)).any(axis=-1)
+    sampled = resample(values, np.eye(4), target, outside=None)
+    assert sampled.dtype == values.dtype
+    assert np.allclose(sampled, expected, atol=1e-6 if kind == "f" else 1e-12)
+    expected[beyond] = -7.0
+    sampled = resample(values, np.eye(4), target, outside=-7.0)
+    assert np.allclose(sampled, expected, atol=1e-6 if kind == "f" else 1e-12)
+
+
+@given(shapes, shapes, spacings, st.tuples(*[st.floats(-9, 9)] * 3))
+def test_the_nearest_voxel_is_the_nearest(shape, target_shape, spacing, offset) -> None:
+    """Each voxel holds its own number, so the sample tells which one was taken."""
+    values = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
+    target = Grid(target_shape, affine_of(spacing, offset))
+    sampled = resample(values, np.eye(4), target, order=0, outside=None)
+    wanted = target.to_world(np.moveaxis(np.indices(target.shape), 0, -1))
+    wanted = np.clip(wanted, 0, np.array(shape) - 1)
+    taken = np.stack(np.unravel_index(sampled, shape), axis=-1)
+    assert np.abs(taken - wanted).max() <= 0.5 + 1e-9
+
+
+def test_a_voxel_that_is_not_a_number_spoils_its_neighbours_only() -> None:
+    values = np.ones((4, 4, 4), np.float32)
+    values[0, 0, 0] = np.nan
+    target = Grid((6, 6, 6), affine_of((0.6, 0.6, 0.6), (0, 0, 0)))
+    sampled = resample(values, np.eye(4), target)
+    assert np.isnan(sampled[1, 1, 1])
+    assert (sampled[2:, 2:, 2:] == 1).all()
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_whoever_waits_for_a_large_grid_is_heard_every_few_slices(order) -> None:
+    class EnoughError(Exception):
+        pass
+
+    asked = []
+
+    def give_up() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise EnoughError
+
+    target = Grid((200, 4, 4), np.diag([0.02, 1, 1, 1]))
+    with pytest.raises(EnoughError):
+        resample(
+            np.ones((4, 4, 4), np.float32), np.eye(4), target, order=order, before_slab=give_up
+        )
+    assert len(asked) == 3
