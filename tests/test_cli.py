@@ -129,3 +129,28 @@ def test_a_models_own_python_is_refused_unless_agreed_to(tmp_path, luna_weights)
     assert run("info", folder, "--trust")[0] == 0
     # The yes is remembered.
     assert run("info", folder)[0] == 0
+
+
+def test_layers_lists_what_can_be_explained(model, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    code, text = run("layers", model)
+    assert code == 0, text
+    for words in ("suggested", "local approximation", "exact", "conv2d", "input"):
+        assert words in text
+
+
+def test_another_layer_can_be_explained_and_a_wrong_name_offers_the_nearest(
+    ct, model, tmp_path
+) -> None:
+    code, text = run(
+        "explain", ct, "--model", model, "--target-layer", "features.4", "--out", tmp_path / "a"
+    )
+    assert code == 0, text
+    assert json.loads((tmp_path / "a" / "scores.json").read_text())["guarantee"]["state"] == (
+        "local approximation"
+    )
+    code, text = run(
+        "explain", ct, "--model", model, "--target-layer", "feature.4", "--out", tmp_path / "b"
+    )
+    assert code == 1
+    assert "features.4" in text

@@ -28,6 +28,13 @@ Trust = Annotated[
 At = Annotated[
     str | None, typer.Option("--at", help="centre of a patch model's window: L,P,S in mm")
 ]
+Device = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda or mps; default: the fastest there is")
+]
+TargetLayer = Annotated[
+    str | None,
+    typer.Option("--target-layer", help="explain this layer; `layers` lists what there is"),
+]
 Series = Annotated[str | None, typer.Option(help="UID or number of the DICOM series to read")]
 
 
@@ -61,11 +68,25 @@ def note(console: Console, text: str) -> None:
     console.print(f"Note: {text}", highlight=False, markup=False)
 
 
-def load_classifier(path: Path, *, trust: bool, device: str | None) -> Classifier:
-    """Load a model; asks on a terminal before it runs code the model brings."""
-    from napari_hirescam.models import load_model
+def load_classifier(
+    path: Path, *, trust: bool, device: str | None, target_layer: str | None = None
+) -> Classifier:
+    """Load a model; asks on a terminal before it runs code the model brings.
 
-    return load_model(path, trust=ask_in_terminal(trust=trust), device=device)
+    `target_layer` takes the place of the one the model names.
+    """
+    from napari_hirescam.models import load_model
+    from napari_hirescam.models.dry_run import UnknownLayerError
+
+    classifier = load_model(path, trust=ask_in_terminal(trust=trust), device=device)
+    if target_layer is None:
+        return classifier
+    try:
+        return classifier.with_target_layer(target_layer)
+    except UnknownLayerError as exc:
+        raise InputError(
+            "--target-layer", str(exc), f"List them with: napari-hirescam layers {path}"
+        ) from exc
 
 
 def ask_in_terminal(*, trust: bool) -> AskTrust:

@@ -11,8 +11,10 @@ from napari_hirescam.cli.app import app
 from napari_hirescam.cli.common import (
     At,
     CTPath,
+    Device,
     ModelPath,
     Series,
+    TargetLayer,
     Trust,
     as_hu,
     errors_in_one_line,
@@ -40,15 +42,20 @@ def explain_command(
         typer.Option("--label", help="label to map; repeat for more. Default: all likely ones"),
     ] = None,
     method: Annotated[
-        list[str] | None, typer.Option("--method", help="hirescam, gradcam; repeat for more")
+        list[str] | None,
+        typer.Option("--method", help="hirescam, gradcam, layercam ...; repeat for more"),
     ] = None,
+    target_layer: TargetLayer = None,
     at: At = None,
     placement: Annotated[
         Literal["receptive_field", "stretch"] | None,
         typer.Option(help="where cells lie: their receptive field, or stretched as in the paper"),
     ] = None,
     series: Series = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; default: what there is")] = None,
+    device: Device = None,
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="faster on some devices, less exact")
+    ] = False,
     trust: Trust = False,
     assume_hu: Annotated[
         bool,
@@ -64,7 +71,7 @@ def explain_command(
 
         methods = method or ["hirescam"]
         require_known("--method", methods, METHODS)
-        classifier = load_classifier(model, trust=trust, device=device)
+        classifier = load_classifier(model, trust=trust, device=device, target_layer=target_layer)
         require_known("--label", label or [], classifier.labels)
         point = parse_point(at)
         if not overwrite:
@@ -82,6 +89,7 @@ def explain_command(
                 classifier,
                 methods=list(dict.fromkeys(["hirescam", *methods])),
                 at_mm=point,
+                mixed_precision=mixed_precision,
                 progress=tell,
             )
         for text in result.provenance["notes"][len(volume.source.notes) if volume.source else 0 :]:

@@ -1,4 +1,4 @@
-"""``info``: what a model is, and what its maps can be trusted for."""
+"""``info`` and ``layers``: what a model is, and what its maps can be trusted for."""
 
 from __future__ import annotations
 
@@ -27,6 +27,38 @@ def info(
         classifier = load_classifier(model, trust=trust, device="cpu")
         for line in _describe(classifier, examine_target_layer(classifier)):
             print(line)  # noqa: T201 - the command's answer
+
+
+@app.command()
+def layers(
+    model: Annotated[Path, typer.Argument(help="model folder", show_default=False)],
+    trust: Trust = False,
+) -> None:
+    """List the layers that can be explained, and what is guaranteed at each."""
+    with errors_in_one_line():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        from napari_hirescam.attention import target_layers
+
+        classifier = load_classifier(model, trust=trust, device="cpu")
+        table = Table("layer", "kind", "maps", "grid", "cell mm", "sees mm", "guarantee")
+        for row in target_layers(classifier):
+            table.add_row(
+                Text(f"{row.name}  <- suggested" if row.preferred else row.name),
+                Text(row.kind),
+                str(row.channels),
+                _times(row.cells),
+                _times(row.cell_mm),
+                _times(row.receptive_field_mm),
+                row.guarantee.state.value,
+            )
+        Console().print(table)
+
+
+def _times(values: tuple[float, ...] | None) -> str:
+    return "?" if values is None else " x ".join(f"{value:g}" for value in values)
 
 
 def _describe(classifier: Classifier, report: TargetReport) -> list[str]:
