@@ -114,5 +114,5 @@ def run(qtbot, widget) -> None:
 
 
 def map_names(viewer) -> list[str]:
-    shown = (layer for layer in viewer.layers if layer.visible and "CAM: " in layer.name)
+    shown = (layer for layer in viewer.layers if layer.visible and "CAM" in layer.name)
     return [layer.name.split(" (")[0] for layer in shown]

@@ -68,7 +68,7 @@ class _Waiting:
     def __init__(self) -> None:
         self.started = threading.Event()
 
-    def __call__(self, _volume, _classifier, *, at_mm, progress, should_stop):
+    def __call__(self, _volume, _classifier, *, progress, should_stop, **_options):
         progress(1, 10)
         self.started.set()
         patience = threading.Event()

@@ -14,11 +14,14 @@ from plugin_cases import make_explanation
 
 from napari_hirescam.plugin.colormaps import N_SCALES, STRONGEST, positive, signed
 from napari_hirescam.plugin.ct_layers import METADATA_KEY
-from napari_hirescam.plugin.map_layers import MapLayers, MapStyle, display_grid, peak_mm
+from napari_hirescam.plugin.map_layers import MapLayers
+from napari_hirescam.plugin.map_style import MapKey, MapStyle, display_grid, peak_mm
 from napari_hirescam.volume import Grid
 
-NODULE = ("nodule", "hirescam")
-MASS = ("mass", "hirescam")
+MINUS = "\N{MINUS SIGN}"
+NODULE = MapKey("nodule", "hirescam")
+MASS = MapKey("mass", "hirescam")
+DIFFERENCE = MapKey("nodule", "hirescam", "gradcam")
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def test_a_peak_lies_in_the_layer_at_its_place_in_the_patient(maps):
     layer = maps.layers[NODULE]
     brightest = np.unravel_index(layer.data.argmax(), layer.data.shape)
     np.testing.assert_allclose(layer.data_to_world(brightest), expected_mm, atol=1e-6)
-    assert peak_mm(explanation.map(*NODULE)) == pytest.approx(expected_mm)
+    assert peak_mm(explanation.map(*NODULE[:2])) == pytest.approx(expected_mm)
 
 
 def test_another_placement_moves_the_layer(maps):
@@ -98,6 +101,60 @@ def test_a_signed_map_is_symmetric_about_zero(maps):
     layer = maps.layers[NODULE]
     assert layer.contrast_limits == [-4, 4]
     assert layer.data.min() == pytest.approx(-0.01)
+
+
+def test_a_difference_is_the_raw_one_in_units_of_the_logit(maps):
+    explanation = make_explanation()
+    maps.show(explanation, [DIFFERENCE], MapStyle(threshold=0.1))
+    layer = maps.layers[DIFFERENCE]
+    raw = explanation.maps["hirescam"][0] - explanation.maps["gradcam"][0]
+    largest = np.abs(raw).max()
+    assert layer.contrast_limits == pytest.approx([-largest, largest])
+    assert layer.data.min() == pytest.approx(raw.min())
+    assert layer.data.max() == pytest.approx(raw.max())
+    assert layer.name.startswith(f"HiResCAM {MINUS} Grad-CAM: nodule (p = ")
+    assert layer.metadata[METADATA_KEY]["minus"] == "gradcam"
+    against, for_it = layer.colormap.map(np.array([0.0, 1.0]))
+    assert against[2] > against[0]
+    assert for_it[0] > for_it[2]
+
+
+def test_no_difference_is_shown_empty_rather_than_as_rounding(maps):
+    explanation = make_explanation()
+    same = explanation.maps["hirescam"] * np.float32(1 + 1e-7)
+    explanation.maps["gradcam"] = same
+    maps.show(explanation, [DIFFERENCE], MapStyle())
+    layer = maps.layers[DIFFERENCE]
+    assert not layer.data.any()
+    assert layer.contrast_limits == [-1, 1]
+
+
+def test_blocks_show_each_cell_as_it_was_computed(maps):
+    explanation = make_explanation()
+    maps.show(explanation, [NODULE], MapStyle(smooth=False))
+    layer = maps.layers[NODULE]
+    np.testing.assert_array_equal(layer.data, np.maximum(explanation.maps["hirescam"][0], 0))
+    assert tuple(layer.scale) == explanation.cell_mm()
+    assert layer.interpolation2d == "nearest"
+    cell = (2, 1, 5)
+    np.testing.assert_allclose(
+        layer.data_to_world(cell), explanation.map(*NODULE[:2]).grid.to_world(cell)
+    )
+    maps.show(explanation, [NODULE], MapStyle(smooth=True))
+    assert layer.interpolation2d == "linear"
+    assert layer.data.shape > explanation.maps["hirescam"][0].shape
+
+
+def test_old_maps_carry_the_name_of_their_layer(maps):
+    explanation = make_explanation()
+    maps.show(explanation, [NODULE], MapStyle())
+    plain = maps.layers[NODULE].name
+    maps.mark(" [of conv2d.1]")
+    assert maps.layers[NODULE].name == f"{plain} [of conv2d.1]"
+    maps.show(explanation, [NODULE, MASS], MapStyle())
+    assert all(layer.name.endswith(" [of conv2d.1]") for layer in maps.layers.values())
+    maps.mark("")
+    assert maps.layers[NODULE].name == plain
 
 
 def test_a_map_without_a_positive_cell_is_shown_empty(maps):
@@ -149,7 +206,7 @@ def test_a_second_run_replaces_the_data_of_a_kept_label(maps):
 
 def test_a_map_the_user_deletes_is_reported_once(viewer):
     deleted = []
-    maps = MapLayers(viewer, lambda *key: deleted.append(key))
+    maps = MapLayers(viewer, deleted.append)
     maps.show(make_explanation(), [NODULE, MASS], MapStyle())
     viewer.layers.remove(maps.layers[MASS])
     assert deleted == [MASS]
@@ -168,7 +225,7 @@ def test_labels_shown_together_differ_in_colour_and_keep_it(maps):
     maps.show(explanation, [NODULE, MASS], MapStyle())
     nodule, mass = maps.colour_of("nodule"), maps.colour_of("mass")
     assert nodule != mass
-    maps.show(explanation, [MASS, ("effusion", "hirescam")], MapStyle())
+    maps.show(explanation, [MASS, MapKey("effusion", "hirescam")], MapStyle())
     assert maps.colour_of("mass") == mass
     assert maps.colour_of("effusion") == nodule
     assert maps.colour_of("nodule") is None

@@ -7,7 +7,8 @@ import pytest
 from plugin_cases import make_explanation, make_volume
 
 from napari_hirescam.plugin.ct_layers import layer_from_volume
-from napari_hirescam.plugin.map_layers import MapLayers, MapStyle
+from napari_hirescam.plugin.map_layers import MapLayers
+from napari_hirescam.plugin.map_style import MapKey, MapStyle
 from napari_hirescam.plugin.side_by_side import SideBySide
 from napari_hirescam.plugin.view_3d import View3D
 
@@ -33,13 +34,13 @@ def maps(viewer):
 @pytest.fixture
 def pair(viewer, maps):
     def right():
-        return [layer for (_, method), layer in maps.layers.items() if method == "gradcam"]
+        return [layer for key, layer in maps.layers.items() if key.method == "gradcam"]
 
     return SideBySide(viewer, right)
 
 
 def _show_both(maps, labels=("nodule",)):
-    wanted = [(label, method) for method in ("hirescam", "gradcam") for label in labels]
+    wanted = [MapKey(label, method) for method in ("hirescam", "gradcam") for label in labels]
     maps.show(make_explanation(), wanted, STYLE)
 
 
@@ -112,6 +113,21 @@ def test_deleting_either_ct_leaves_the_two_views(viewer, ct, maps, pair, which):
     second = [layer for layer in viewer.layers if "second view" in layer.name]
     # Left hidden when its CT goes, without the CT's voxels.
     assert [(layer.visible, layer.data.size) for layer in second] in ([], [(False, 8)])
+
+
+def test_titles_fit_their_half_of_the_window(viewer, ct, maps, pair, qtbot):
+    long_name = "pulmonary_edema_with_effusion_on_both_sides"
+    explanation = make_explanation({long_name: (2, 1, 5)})
+    wanted = [MapKey(long_name, method) for method in ("hirescam", "gradcam")]
+    maps.show(explanation, wanted, STYLE)
+    pair.enter(ct)
+    viewer.canvas.size = (600, 2400)
+    titles = [layer.name_overlay for layer in maps.layers.values()]
+    qtbot.waitUntil(lambda: [title.font_size for title in titles] == [10, 10])
+    viewer.canvas.size = (600, 1000)
+    qtbot.waitUntil(lambda: all(6 < title.font_size < 10 for title in titles))
+    viewer.canvas.size = (600, 300)
+    qtbot.waitUntil(lambda: [title.font_size for title in titles] == [6, 6])
 
 
 def test_3d_looks_from_the_front_with_the_head_up_and_goes_back(viewer, ct):

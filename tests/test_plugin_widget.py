@@ -9,7 +9,7 @@ import pytest
 from plugin_cases import LABELS, load_model, make_model, map_names, open_ct, run
 from qtpy.QtWidgets import QComboBox
 
-from napari_hirescam.plugin.display_panel import BOTH
+from napari_hirescam.plugin.display_panel import BOTH, ONE
 
 pytest_plugins = ["plugin_window"]
 
@@ -29,7 +29,7 @@ def test_a_loaded_model_is_described(ready):
     assert "3 labels" in text
     assert "conv2d.1" in text
     assert "12 × 8 × 8 mm" in text  # noqa: RUF001 - three slices of 4 mm; stride 2 in the plane
-    assert "Faithful:" in text
+    assert "✔ <b>Exact</b>" in text
 
 
 def test_a_run_ticks_the_top_label_and_goes_to_its_peak(done, viewer):
@@ -42,7 +42,7 @@ def test_a_run_ticks_the_top_label_and_goes_to_its_peak(done, viewer):
     )
     steps = [r.step for r in viewer.dims.range]
     assert (np.abs(np.array(viewer.dims.point) - peak) <= steps).all()
-    assert "verified" in done.labels_panel.proof.text()
+    assert "residual" in done.labels_panel.proof.text()
 
 
 def test_maps_lie_over_the_ct_they_explain(done, viewer):
@@ -59,30 +59,30 @@ def test_ticking_and_switching_show_maps_without_another_run(done, viewer, monke
     monkeypatch.setattr("napari_hirescam.attention.explain", never)
     done.labels.set_ticked(["nodule", "mass"])
     assert set(map_names(viewer)) == {"HiResCAM: nodule", "HiResCAM: mass"}
-    done.display.method.value = "gradcam"
+    done.display.method.key = "gradcam"
     assert set(map_names(viewer)) == {"Grad-CAM: nodule", "Grad-CAM: mass"}
     done.labels.set_ticked(["effusion"])
     assert map_names(viewer) == ["Grad-CAM: effusion"]
-    done.display.view.value = "signed"
+    done.display.evidence.value = "signed"
     (layer,) = done.maps.layers.values()
     low, high = layer.contrast_limits
     assert low == -high
 
 
 def test_side_by_side_shows_both_methods_and_can_be_left(done, viewer):
-    done.display.method.value = BOTH
+    done.display.show_as.value = BOTH
     top = done.labels.ticked[0]
     assert set(map_names(viewer)) == {f"HiResCAM: {top}", f"Grad-CAM: {top}"}
     assert viewer.canvas.grid.enabled
     assert done.ct.layer.name == "chest"
-    done.display.method.value = "hirescam"
+    done.display.show_as.value = ONE
     assert map_names(viewer) == [f"HiResCAM: {top}"]
     assert not viewer.canvas.grid.enabled
 
 
 @pytest.mark.parametrize("how", ["the grid is put off", "the second CT is deleted"])
 def test_side_by_side_that_the_user_ends_leaves_one_method(qtbot, done, viewer, how):
-    done.display.method.value = BOTH
+    done.display.show_as.value = BOTH
     if "grid" in how:
         viewer.canvas.grid.enabled = False
     else:
@@ -168,9 +168,9 @@ def test_ticked_maps_are_saved_on_the_grid_of_the_file(qtbot, done, ct_file, tmp
     import nibabel as nib
 
     done.labels.set_ticked(["mass"])
-    done.display.method.value = BOTH
+    done.display.show_as.value = BOTH
     placement = done.explanation.default_placement
-    volume = done._volume
+    volume = done.record.volume
     out = tmp_path / "maps"
     done.saver.save(
         done.explanation, volume, done.labels.ticked, done.display.methods, placement, out

@@ -165,7 +165,12 @@ def test_saving_over_existing_files_is_told_and_changes_nothing(qtbot, done, tmp
     placement = done.explanation.default_placement
     for _ in range(2):
         done.saver.save(
-            done.explanation, done._volume, ["mass"], ["hirescam"], placement, tmp_path / "maps"
+            done.explanation,
+            done.record.volume,
+            ["mass"],
+            ["hirescam"],
+            placement,
+            tmp_path / "maps",
         )
         qtbot.waitUntil(lambda: done.saver.job is None, timeout=10000)
     saved, refused = told()

@@ -144,13 +144,11 @@ def placement_doubt(layer: Layer) -> str:
             "Opened by another reader: its axes are taken to run to inferior, posterior and "
             "left, in mm. Open the file with HiResCAM to be sure."
         )
-    if isinstance(layer, Image) and layer.ndim == 3:
-        linear, offset = _composed_transform(layer)
-        here = np.eye(4)
-        here[:3, :3], here[:3, 3] = linear, offset
-        if not np.allclose(here, np.array(ours["affine"]), atol=1e-4):
-            return "Moved since it was read: maps follow it to where it lies now."
-    return ""
+    if not isinstance(layer, Image) or layer.ndim != 3:
+        return ""
+    if np.allclose(world_transform(layer), np.array(ours["affine"]), atol=1e-4):
+        return ""
+    return "Moved since it was read: maps follow it to where it lies now."
 
 
 def _describe(volume: Volume) -> dict[str, Any]:
@@ -169,6 +167,13 @@ def _describe(volume: Volume) -> dict[str, Any]:
             "notes": list(volume.source.notes),
         }
     return described
+
+
+def world_transform(layer: Layer) -> FloatArray:
+    """Compose scale, rotation, shear, translation and affine to one 4x4: index to mm."""
+    transform = np.eye(4)
+    transform[:3, :3], transform[:3, 3] = _composed_transform(layer)
+    return transform
 
 
 def _composed_transform(layer: Layer) -> tuple[FloatArray, FloatArray]:

@@ -10,7 +10,6 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 _FILES = "CT volumes (*.nii *.nii.gz *.dcm);;All files (*)"
 
 
-class CtPanel(QGroupBox):
+class CtPanel(QWidget):
     """The CT combo box, which follows the viewer, and 'Open CT'.
 
     Parameters
@@ -50,11 +49,13 @@ class CtPanel(QGroupBox):
     """
 
     changed = Signal()
+    #: Carries the layer of a CT that joined others in the viewer.
+    opened = Signal(object)
     progressed = Signal(str, int, int)
     busy_changed = Signal()
 
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__("CT", parent)
+        super().__init__(parent)
         self._viewer = viewer
         self._current = CurrentJob()
         self.destroyed.connect(self._current.abandon)
@@ -86,6 +87,7 @@ class CtPanel(QGroupBox):
         row.addWidget(self._combo.native, 1)
         row.addWidget(self._open)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 2, 6, 4)
         layout.addLayout(row)
         layout.addWidget(self._doubt)
 
@@ -157,6 +159,9 @@ class CtPanel(QGroupBox):
             widen_contrast_range(event.value)
             # Whoever opens a CT means to work on it.
             chosen = event.value
+            # napari moves the camera to the first layer only.
+            if len(self.choices()) > 1:
+                self.opened.emit(chosen)
         self._combo.reset_choices()
         # The combo box finds its choice again by name, and so loses a layer that was renamed.
         if chosen is not None and chosen is not self.layer and chosen in self._viewer.layers:

@@ -29,6 +29,9 @@ from napari_hirescam.plugin.label_model import (
 _BAR = QColor("#3d7ea6")
 _BAR_GROUND = QColor(128, 128, 128, 50)
 _ROWS_WITHOUT_FILTER = 8
+# Heights in pixels, and the rows that are asked for.
+_ROW, _HEADER = 24, 28
+_LEAST_ROWS, _MOST_ROWS = 2, 5
 
 
 class ProbabilityBar(QStyledItemDelegate):
@@ -129,6 +132,7 @@ class LabelTable(QWidget):
         self.current_changed.emit()
 
     def _on_reset(self) -> None:
+        self._view.updateGeometry()
         self._filter.setVisible(self._model.rowCount() > _ROWS_WITHOUT_FILTER)
 
 
@@ -144,11 +148,13 @@ class _Rows(QTableView):
         self.setAlternatingRowColors(False)
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(24)
-        self.setMinimumHeight(112)
+        self.verticalHeader().setDefaultSectionSize(_ROW)
+        self.setMinimumHeight(_HEADER + _LEAST_ROWS * _ROW)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setIconSize(QSize(12, 12))
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Ask for five rows; the layout gives more where there is room."""
-        return QSize(320, 5 * 24 + 28)
+        """Ask for a row for each of a few labels; the layout gives more where there is room."""
+        model = self.model()
+        rows = model.rowCount() if model is not None else 0
+        return QSize(320, _HEADER + min(max(rows, _LEAST_ROWS), _MOST_ROWS) * _ROW)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGroupBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_hirescam.plugin.label_table import LabelTable
 from napari_hirescam.plugin.proof import proof_html
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_hirescam.plugin.label_model import LabelTableModel
 
 
-class LabelsPanel(QGroupBox):
+class LabelsPanel(QWidget):
     """Ticks, scores and the check of the guarantee.
 
     Parameters
@@ -25,26 +25,25 @@ class LabelsPanel(QGroupBox):
         The labels.
     """
 
+    #: Whose labels these are, in words, for a title.
+    named = Signal(str)
+
     def __init__(self, model: LabelTableModel, parent: QWidget | None = None) -> None:
-        super().__init__("Labels", parent)
+        super().__init__(parent)
         self._model = model
         self.table = LabelTable(model)
         self.proof = QLabel()
         self.proof.setWordWrap(True)
         self.proof.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.proof.setToolTip(
-            "Where the guarantee holds, the cells of a HiResCAM map add up to the score: nothing "
-            "that raised it is left out and nothing is invented. It says that the picture is the "
-            "model's own arithmetic, not that the model is right."
-        )
         self.proof.hide()
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 2, 6, 4)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.proof)
 
     def name_ct(self, name: str) -> None:
         """Say in the title whose scores these are; "" if nobody's."""
-        self.setTitle(f"Labels of {name}" if name else "Labels")
+        self.named.emit(f"Labels of {name}" if name else "Labels")
 
     def current_label(self, explanation: Explanation) -> str | None:
         """Name the selected label if it is scored, else the one ticked first."""
@@ -61,14 +60,27 @@ class LabelsPanel(QGroupBox):
         elif ticked and self.table.current_label() not in ticked:
             self.table.select(ticked[-1])
 
-    def show_proof(self, explanation: Explanation | None, methods: Sequence[str]) -> None:
-        """Write the proof of the current label's maps; nothing without an explanation."""
+    def show_proof(
+        self,
+        explanation: Explanation | None,
+        methods: Sequence[str],
+        minus: str = "",
+        *,
+        of_layer: str = "",
+    ) -> None:
+        """Write the proof of the current label's maps; nothing without an explanation.
+
+        `of_layer` names the layer the maps belong to where it is no longer the chosen one.
+        """
         label = self.current_label(explanation) if explanation is not None else None
         if explanation is None or label is None:
             self.proof.hide()
             return
-        text = proof_html(explanation, label, methods)
+        text, why = proof_html(explanation, label, methods, minus)
+        if of_layer:
+            text += f"<br><i>All of this is of the layer {of_layer}.</i>"
         if label not in self._model.ticked:
             text += "<br><i>Its map is not shown.</i>"
         self.proof.setText(text)
+        self.proof.setToolTip(why)
         self.proof.show()

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from napari_hirescam.plugin.verdict import verdict_of
+
 if TYPE_CHECKING:
-    from napari_hirescam.attention import TargetReport
+    from napari_hirescam.attention import Explanation, TargetReport
     from napari_hirescam.models import Classifier
 
 _TIMES = " × "  # noqa: RUF001 - between lengths, the sign and not the letter
-GOOD_COLOUR = "#4caf7d"
-DOUBT_COLOUR = "#e0a030"
+_FITS = {"centre": "", "window": "a window of ", "resize": "the whole CT, resized to "}
 
 
 @dataclass(frozen=True)
@@ -24,22 +25,75 @@ class ModelFacts:
     ----------
     name, description
         As the model file gives them.
-    html
-        The lines shown in the panel.
+    sees
+        Labels and input, one line.
+    cells
+        Size of a cell and of what it sees.
+    guarantee, why
+        What holds at the target layer, and the tool tip to it.
     details
         The longer text of the tool tip.
     """
 
     name: str
     description: str
-    html: str
+    sees: str
+    cells: str
+    guarantee: str
+    why: str
     details: str
 
 
-def describe_model(classifier: Classifier, report: TargetReport) -> ModelFacts:
-    """Put labels, expected input, target layer and guarantee into words."""
+def describe_model(
+    classifier: Classifier, report: TargetReport, explanation: Explanation | None = None
+) -> ModelFacts:
+    """Put labels, expected input, target layer and guarantee into words.
+
+    Parameters
+    ----------
+    classifier, report
+        The model, and what can be said of its target layer before any CT is scored.
+    explanation
+        A run at this target layer: it knows the size of a cell also where the model keeps each
+        CT's own spacing, and whether the guarantee was found to hold.
+    """
     spec = classifier.spec
-    asked = spec.input
+    low, high = spec.input.window_hu
+    guarantee = explanation.guarantee if explanation is not None else report.guarantee
+    verdict = verdict_of(guarantee)
+    details = (
+        f"{spec.description}\n\n"
+        f"Labels: {', '.join(spec.labels)}\n"
+        f"Target layer: {report.channels} feature maps of {_TIMES.join(map(str, report.cells))} "
+        f"cells\n"
+        f"{report.placement_note or 'Cells are placed at the centre of what they see.'}\n"
+        f"Weights: {spec.weights} (SHA-256 {classifier.weights_sha256[:16]}…)\n"
+        f"On: {classifier.device}"
+    ).strip()
+    return ModelFacts(
+        name=spec.name,
+        description=spec.description,
+        sees=f"<b>{_count(len(spec.labels), 'label')}</b>; sees {_input(classifier)}, "
+        f"{low:.0f} to {high:.0f} HU",
+        cells=_cells_of_run(explanation) if explanation is not None else _cells(report),
+        guarantee=f"{verdict.html()}: {escape(guarantee.reason)}",
+        why=verdict.why,
+        details=details,
+    )
+
+
+def lengths(values: Sequence[float]) -> str:
+    """Write three lengths or counts, "3 x 2.5 x 2.5" say."""
+    return _TIMES.join(f"{value:.3g}" for value in values)
+
+
+def millimetres(values: Sequence[float]) -> str:
+    """Write three lengths in mm."""
+    return f"{lengths(values)} mm"
+
+
+def _input(classifier: Classifier) -> str:
+    asked = classifier.spec.input
     if asked.spacing_mm is None:
         spacing = "the CT's own spacing"
     elif len(set(asked.spacing_mm)) == 1:
@@ -49,48 +103,30 @@ def describe_model(classifier: Classifier, report: TargetReport) -> ModelFacts:
     slices, rows, columns = asked.shape
     plane = f"{rows}{_TIMES}{columns}"
     size = f"{plane} in each slice," if slices is None else f"{slices}{_TIMES}{plane}"
-    fit = "a window of " if asked.fit == "window" else ""
-    low, high = asked.window_hu
+    if asked.layout == "slice":
+        size = f"one slice of {plane}"
+    of_spacing = "" if asked.fit == "resize" else f" of {spacing}"
+    return f"{_FITS[asked.fit]}{size} voxels{of_spacing}"
+
+
+def _cells(report: TargetReport) -> str:
     cells = _TIMES.join(map(str, report.cells))
-    window = f"{low:.0f} to {high:.0f} HU"
-    labels = _count(len(spec.labels), "label")
-    lines = [
-        *([f"<i>{escape(spec.description)}</i>"] if spec.description else []),
-        f"<b>{labels}</b>; sees {fit}{size} voxels of {spacing}, {window}",
-        f"<b>{escape(spec.target_layer)}</b>: {_what_cells_see(report)}",
-        _guarantee_line(report),
-    ]
-    details = (
-        f"Labels: {', '.join(spec.labels)}\n"
-        f"Target layer: {report.channels} feature maps of {cells} cells\n"
-        f"{report.placement_note or 'Cells are placed at the centre of what they see.'}\n"
-        f"Weights: {spec.weights} (SHA-256 {classifier.weights_sha256[:16]}…)\n"
-        f"Computed on: {classifier.device}"
-    )
-    return ModelFacts(spec.name, spec.description, f"<small>{'<br>'.join(lines)}</small>", details)
-
-
-def millimetres(lengths: Sequence[float]) -> str:
-    """Write three lengths, "3 x 2.5 x 2.5 mm" say."""
-    return _TIMES.join(f"{length:.3g}" for length in lengths) + " mm"
-
-
-def _what_cells_see(report: TargetReport) -> str:
     if report.cell_mm is None or report.receptive_field_mm is None:
-        why = report.placement_note or "the model keeps each CT's spacing"
-        return f"size of a cell not known ({escape(why)})"
+        why = report.placement_note or "their size in mm follows from the CT's own spacing"
+        return f"{cells} cells; {escape(why)}"
     return (
-        f"cells of {millimetres(report.cell_mm)}, each sees "
+        f"{cells} cells of {millimetres(report.cell_mm)}, each sees "
         f"{millimetres(report.receptive_field_mm)}"
     )
 
 
-def _guarantee_line(report: TargetReport) -> str:
-    guarantee = report.guarantee
-    reason = escape(guarantee.reason)
-    if guarantee.holds:
-        return f'<span style="color:{GOOD_COLOUR}">✔ Faithful:</span> {reason}'
-    return f'<span style="color:{DOUBT_COLOUR}">⚠ Faithfulness not guaranteed:</span> {reason}'
+def _cells_of_run(explanation: Explanation) -> str:
+    """Sizes along the patient's axes, as they are in the CT that was explained."""
+    shape = next(iter(explanation.maps.values())).shape[1:]
+    text = f"{_TIMES.join(map(str, shape))} cells of {millimetres(explanation.cell_mm())}"
+    if explanation.receptive_field_mm is not None:
+        return f"{text}, each sees {millimetres(explanation.receptive_field_mm)}"
+    return f"{text}; {escape(explanation.placement_note)}"
 
 
 def _count(number: int, noun: str) -> str:

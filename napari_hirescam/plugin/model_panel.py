@@ -1,4 +1,4 @@
-"""Which model is explained: opening it, and what can be said of it before any CT is scored."""
+"""Which model is explained, at which layer, and what can be said of it before any run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
+    QDialog,
     QFileDialog,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -19,28 +19,37 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hirescam.errors import HirescamError
-from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
-from napari_hirescam.plugin.model_facts import ModelFacts, describe_model
+from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, Work, tell_error
+from napari_hirescam.plugin.layer_dialog import LayerDialog
+from napari_hirescam.plugin.model_facts import describe_model
+from napari_hirescam.plugin.target_layer import at_layer
 from napari_hirescam.plugin.trust_dialog import TrustQuestion
 
 if TYPE_CHECKING:
-    from napari_hirescam.attention import TargetReport
+    from napari_hirescam.attention import Explanation, TargetReport
     from napari_hirescam.models import Classifier
+    from napari_hirescam.volume import Volume
 
     Loaded = tuple[Classifier, TargetReport]
 
 _NO_MODEL = "<small>Open a model folder, or take the sample model.</small>"
+_FILES = "Models (*.yaml *.yml *.zip);;All files (*)"
 
 
-class ModelPanel(QGroupBox):
-    """'Open model', the model's facts and whether its maps are proven to sum to the score."""
+class ModelPanel(QWidget):
+    """'Open model', the target layer, and what is proven of the maps there."""
 
+    #: Another model is there.
     loaded = Signal()
+    #: The same network is to be explained at another layer.
+    layer_changed = Signal()
+    #: The user wants to choose among the layers; answer by :meth:`ask_layer`.
+    layer_requested = Signal()
     failed = Signal(object)
     busy_changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Model", parent)
+        super().__init__(parent)
         self._current = CurrentJob()
         self.destroyed.connect(self._current.abandon)
         self._loaded: Loaded | None = None
@@ -50,23 +59,32 @@ class ModelPanel(QGroupBox):
         self._name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._open = QPushButton()
         self._open.setText("Open model…")
-        self._open.setToolTip("Open a folder that holds a model.yaml beside its weights.")
+        self._open.setToolTip(
+            "Open a folder that holds a model.yaml beside its weights, or a zip of one."
+        )
         menu = QMenu(self._open)
         menu.addAction("Model folder…", self._ask_folder)
-        menu.addAction("model.yaml…", self._ask_file)
-        menu.addSeparator()
+        menu.addAction("model.yaml or zip…", self._ask_file)
         menu.addAction("Sample model", self.load_sample)
         self._open.setMenu(menu)
 
-        self._facts = QLabel(_NO_MODEL)
-        self._facts.setWordWrap(True)
+        self._sees = _small_label(_NO_MODEL)
+        self.layer = QPushButton()
+        self.layer.setToolTip("Choose which layer of the network is explained.")
+        self.layer.clicked.connect(self.layer_requested)
+        self.layer.hide()
+        self._cells = _small_label()
+        self._guarantee = _small_label()
 
         row = QHBoxLayout()
         row.addWidget(self._name, 1)
         row.addWidget(self._open)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 2, 6, 4)
+        layout.setSpacing(3)
         layout.addLayout(row)
-        layout.addWidget(self._facts)
+        for widget in (self._sees, self.layer, self._cells, self._guarantee):
+            layout.addWidget(widget)
 
     @property
     def classifier(self) -> Classifier | None:
@@ -74,10 +92,15 @@ class ModelPanel(QGroupBox):
         return self._loaded[0] if self._loaded else None
 
     @property
+    def report(self) -> TargetReport | None:
+        """What is known of the loaded model's target layer."""
+        return self._loaded[1] if self._loaded else None
+
+    @property
     def facts_text(self) -> str:
-        """What the panel says of the model."""
-        text: str = self._facts.text()
-        return text
+        """The lines that describe the model."""
+        lines = (self._sees, self.layer, self._cells, self._guarantee)
+        return "\n".join(line.text() for line in lines)
 
     @property
     def busy(self) -> bool:
@@ -86,8 +109,6 @@ class ModelPanel(QGroupBox):
 
     def load(self, path: Path) -> None:
         """Load a model in a thread; the one before stays until it has succeeded."""
-        if self._current.job is not None:
-            return
 
         def work(_progress: Progress, should_stop: ShouldStop) -> Loaded:
             from napari_hirescam.attention import examine_target_layer
@@ -98,14 +119,7 @@ class ModelPanel(QGroupBox):
             )
             return classifier, examine_target_layer(classifier)
 
-        self._current.job = Job(work, subject=path.name)
-        self._current.job.succeeded.connect(self._on_loaded)
-        self._current.job.failed.connect(self._on_failed)
-        self._current.job.ended.connect(self._on_ended)
-        self._open.setEnabled(False)
-        self._open.setText("Loading…")
-        self.busy_changed.emit()
-        self._current.job.start()
+        self._start(work, path.name, self._on_loaded)
 
     def load_sample(self) -> None:
         """Load the sample model that comes with the plugin."""
@@ -118,19 +132,70 @@ class ModelPanel(QGroupBox):
             return
         self.load(path)
 
+    def ask_layer(self, volume: Volume | None) -> None:
+        """Show the table of layers; with a CT, cells have their size there."""
+        classifier = self.classifier
+        if classifier is None or self.busy:
+            return
+        dialog = LayerDialog(classifier, volume, self)
+        if dialog.exec() == QDialog.DialogCode.Accepted:
+            self.choose_layer(dialog.chosen, volume)
+        dialog.deleteLater()
+
+    def choose_layer(self, name: str, volume: Volume | None = None) -> None:
+        """Explain another layer of the same network; the one before stays if it cannot be."""
+        before = self.classifier
+        if before is None or name == before.spec.target_layer:
+            return
+
+        def work(_progress: Progress, _should_stop: ShouldStop) -> Loaded:
+            return at_layer(before, name, volume)
+
+        self._start(work, name, self._on_layer_changed)
+
+    def show_run(self, explanation: Explanation | None) -> None:
+        """Say what a run at this layer found out; None goes back to what is known without."""
+        if self._loaded is None:
+            return
+        facts = describe_model(*self._loaded, explanation)
+        self._name.setText(f"<b>{facts.name}</b>")
+        self._name.setToolTip(facts.details)
+        self._sees.setText(f"<small>{facts.sees}</small>")
+        self._sees.setToolTip(facts.details)
+        self.layer.setText(f"Target layer:  {self._loaded[0].spec.target_layer}   ▸ Choose…")
+        self.layer.show()
+        self._cells.setText(f"<small>{facts.cells}</small>")
+        self._cells.setToolTip(facts.details)
+        self._guarantee.setText(f"<small>{facts.guarantee}</small>")
+        self._guarantee.setToolTip(facts.why)
+
     def abandon(self) -> None:
         """Stop what runs and report nothing any more."""
         self._current.abandon()
         self._reset_button()
 
+    def _start(self, work: Work, subject: str, then: object) -> None:
+        if self._current.job is not None:
+            return
+        self._current.job = Job(work, subject=subject)
+        self._current.job.succeeded.connect(then)
+        self._current.job.failed.connect(self._on_failed)
+        self._current.job.ended.connect(self._on_ended)
+        self._open.setEnabled(False)
+        self.layer.setEnabled(False)
+        self._open.setText("Loading…")
+        self.busy_changed.emit()
+        self._current.job.start()
+
     def _on_loaded(self, loaded: Loaded) -> None:
         self._loaded = loaded
-        facts: ModelFacts = describe_model(*loaded)
-        self._name.setText(f"<b>{facts.name}</b>")
-        self._name.setToolTip(facts.description)
-        self._facts.setText(facts.html)
-        self._facts.setToolTip(facts.details)
+        self.show_run(None)
         self.loaded.emit()
+
+    def _on_layer_changed(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self.show_run(None)
+        self.layer_changed.emit()
 
     def _on_failed(self, error: HirescamError) -> None:
         tell_error(error)
@@ -143,6 +208,7 @@ class ModelPanel(QGroupBox):
 
     def _reset_button(self) -> None:
         self._open.setEnabled(True)
+        self.layer.setEnabled(True)
         self._open.setText("Open model…")
 
     def _ask_folder(self) -> None:
@@ -151,8 +217,12 @@ class ModelPanel(QGroupBox):
             self.load(Path(name))
 
     def _ask_file(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Open a model file", "", "Model files (*.yaml *.yml);;All files (*)"
-        )
+        name, _ = QFileDialog.getOpenFileName(self, "Open a model", "", _FILES)
         if name:
             self.load(Path(name))
+
+
+def _small_label(text: str = "") -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    return label

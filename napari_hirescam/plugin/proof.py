@@ -1,4 +1,4 @@
-"""The line that says whether a map's sum explains the score, and with what numbers."""
+"""The lines that say whether a map's sum explains the score, and with what numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from html import escape
 import numpy as np
 
 from napari_hirescam.attention.result import Explanation
-from napari_hirescam.plugin.model_facts import DOUBT_COLOUR, GOOD_COLOUR
+from napari_hirescam.plugin.verdict import BROKEN, LOCAL, NOT_PARTS, Verdict, verdict_of
+
+# Two maps that differ by less than this share of the larger one are the same but for rounding.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -18,55 +21,89 @@ class Proof:
 
     Parameters
     ----------
-    verified
-        True if the sum was checked to be the score; False if it was not, or need not be.
+    verdict
+        How far it can be trusted.
     text
-        One or two short sentences.
+        One or two short sentences with the numbers.
     """
 
-    verified: bool
+    verdict: Verdict
     text: str
 
 
 def prove(explanation: Explanation, label: str, method: str) -> Proof:
     """Compare the sum of a map with the score it explains."""
-    from napari_hirescam.attention import METHODS
-
     guarantee = explanation.guarantee
-    exact_method = explanation.completes(method)
     if not guarantee.holds:
-        return Proof(False, f"Not guaranteed that the map sums to the score: {guarantee.reason}")
-    equation = _equation(explanation, label, method, with_residual=exact_method)
-    if not exact_method:
-        title = METHODS[method].title
-        return Proof(False, f"{equation}. The sum of a {title} map is not the score.")
+        return Proof(LOCAL, _sentence(guarantee.reason))
+    if not explanation.completes(method):
+        equation = _equation(explanation, label, method, with_residual=False)
+        return Proof(NOT_PARTS, f"{equation}.")
+    equation = _equation(explanation, label, method, with_residual=True)
     if explanation.verified(label, method):
-        twin = " Both methods give the same map here." if guarantee.same_picture else ""
-        return Proof(True, f"{equation}: verified.{twin}")
-    return Proof(False, f"{equation}: the sum should be the score, but is not. Do not trust it.")
+        return Proof(verdict_of(guarantee), f"{equation}.")
+    return Proof(BROKEN, f"{equation}. Do not trust this map.")
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason[:1].upper()}{reason[1:]}."
 
 
 def _equation(explanation: Explanation, label: str, method: str, *, with_residual: bool) -> str:
     k = explanation.index(label)
     logit, bias = float(explanation.logits[k]), float(explanation.bias[k])
     if np.isnan(bias):
-        return f"sum(map) = {explanation.total(label, method):.4f}, logit = {logit:.4f}"
+        return f"Sum of cells {explanation.total(label, method):.4f}, logit {logit:.4f}"
     total = explanation.total(label, method) + bias
+    equation = f"Sum of cells + bias = {total:.4f}, logit = {logit:.4f}"
     residual = explanation.residual(label, method)
-    equation = f"sum(map) + bias = {total:.4f}, logit = {logit:.4f}"
     return f"{equation}, residual {residual:.1e}" if with_residual else equation
 
 
-def proof_html(explanation: Explanation, label: str, methods: Sequence[str]) -> str:
-    """Write one line for each shown method: a green tick where it is verified."""
+def largest_difference(explanation: Explanation, label: str, method: str, minus: str) -> float:
+    """Give the largest |A - B| of any cell; 0 where the two differ by rounding alone."""
+    k = explanation.index(label)
+    a, b = explanation.maps[method][k], explanation.maps[minus][k]
+    largest = float(np.abs(a - b).max())
+    size = max(float(np.abs(a).max()), float(np.abs(b).max()))
+    return largest if largest > _ROUNDING * size else 0.0
+
+
+def proof_html(
+    explanation: Explanation, label: str, methods: Sequence[str], minus: str = ""
+) -> tuple[str, str]:
+    """Write one line for each shown method, and for the difference where one is shown.
+
+    Returns
+    -------
+    The lines, and the tool tip that says what their words mean.
+    """
     from napari_hirescam.attention import METHODS
 
     lines = [f"<b>{escape(label)}</b>"]
-    for method in methods:
+    tips: list[str] = []
+    if minus:
+        a, b = METHODS[methods[0]].title, METHODS[minus].title
+        largest = largest_difference(explanation, label, methods[0], minus)
+        # A minus sign rather than a hyphen: titles have hyphens of their own.
+        told = (
+            f"raw maps subtracted cell by cell, in units of the logit; largest difference "
+            f"{largest:.3g}"
+            if largest
+            else "the two maps are the same; nothing is drawn"
+        )
+        lines.append(f"<b>{escape(a)} − {escape(b)}</b>: {told}.")  # noqa: RUF001
+    told_once: set[str] = set()
+    for method in (*methods, *([minus] if minus else [])):
         proof = prove(explanation, label, method)
-        colour, sign = (GOOD_COLOUR, "✔") if proof.verified else (DOUBT_COLOUR, "⚠")
-        title = f"{METHODS[method].title}: " if len(methods) > 1 else ""
-        lines.append(f'<span style="color:{colour}">{sign}</span> {title}{escape(proof.text)}')
-        if explanation.maps[method][explanation.index(label)].max() <= 0:
+        title = METHODS[method].title
+        # The reason why nothing holds is the same for every method.
+        if proof.text not in told_once:
+            prefix = f"{escape(title)}: " if explanation.guarantee.holds else ""
+            lines.append(f"{prefix}{proof.verdict.html()}. {escape(proof.text)}")
+            tips.append(f"{title}: {proof.verdict.words}. {proof.verdict.why}")
+        told_once.add(proof.text)
+        if not minus and explanation.maps[method][explanation.index(label)].max() <= 0:
             lines.append("No cell speaks for this label; look at 'For and against'.")
-    return "<br>".join(lines)
+    tips.append("It says how the picture came about, not that the model is right.")
+    return "<br>".join(lines), "\n\n".join(tips)

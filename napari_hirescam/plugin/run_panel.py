@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_hirescam.errors import HirescamError
+from napari_hirescam.plugin.compute_panel import ComputeSettings
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
+from napari_hirescam.plugin.verdict import DOUBT_COLOUR, SAME_COLOUR
 
 if TYPE_CHECKING:
     from napari_hirescam.attention import Explanation
@@ -43,12 +47,16 @@ class RunPanel(QWidget):
         self._bar.hide()
         self._hint = QLabel()
         self._hint.setWordWrap(True)
+        self._notices = QLabel()
+        self._notices.setWordWrap(True)
+        self._notices.hide()
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._button)
         layout.addWidget(self._bar)
         layout.addWidget(self._hint)
+        layout.addWidget(self._notices)
         self.set_ready(ready=False, hint="")
 
     @property
@@ -67,6 +75,21 @@ class RunPanel(QWidget):
         text: str = self._hint.text()
         return text
 
+    @property
+    def notices_text(self) -> str:
+        """What is said of the maps that are shown."""
+        text: str = self._notices.text()
+        return text if self._notices.isVisibleTo(self) else ""
+
+    def set_notices(self, warnings: Sequence[str], notes: Sequence[str]) -> None:
+        """Say what makes the shown maps outdated, and what happened in their run."""
+        lines = [
+            *(f'<span style="color:{DOUBT_COLOUR}">⚠ {escape(text)}</span>' for text in warnings),
+            *(f'<span style="color:{SAME_COLOUR}">ℹ {escape(text)}</span>' for text in notes),  # noqa: RUF001
+        ]
+        self._notices.setText("<br>".join(lines))
+        self._notices.setVisible(bool(lines))
+
     def set_ready(self, *, ready: bool, hint: str) -> None:
         """Say whether there is enough for a run, and what is missing or worth knowing."""
         self._ready = ready
@@ -75,16 +98,30 @@ class RunPanel(QWidget):
         if self._current.job is None:
             self._button.setEnabled(ready)
 
-    def start(self, volume: Volume, classifier: Classifier, at_mm: Point | None) -> None:
+    def start(
+        self,
+        volume: Volume,
+        classifier: Classifier,
+        methods: Sequence[str],
+        at_mm: Point | None = None,
+        settings: ComputeSettings | None = None,
+    ) -> None:
         """Explain a CT in a thread."""
         if self._current.job is not None:
             return
+        how = settings or ComputeSettings(classifier.device)
 
         def work(progress: Progress, should_stop: ShouldStop) -> Explanation:
             from napari_hirescam.attention import explain
 
             return explain(
-                volume, classifier, at_mm=at_mm, progress=progress, should_stop=should_stop
+                volume,
+                how.place(classifier),
+                methods=methods,
+                at_mm=at_mm,
+                mixed_precision=how.mixed_precision,
+                progress=progress,
+                should_stop=should_stop,
             )
 
         self._volume = volume

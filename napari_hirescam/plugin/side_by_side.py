@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.utils.events import Event
 
+# Point sizes of the titles, and pixels that a letter of one point takes.
+_SMALLEST, _LARGEST = 6.0, 10.0
+_PIXELS_PER_POINT = 0.96
+
 # What the two CTs share: a window set on one is set on the other.
 _LINKED = ("contrast_limits", "gamma", "colormap", "rendering", "opacity", "attenuation")
 
@@ -59,6 +63,10 @@ class SideBySide(QObject):
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self._settle)
+        self._resized = QTimer(self)
+        self._resized.setSingleShot(True)
+        self._resized.setInterval(50)
+        self._resized.timeout.connect(self._write_titles)
 
     @property
     def active(self) -> bool:
@@ -87,10 +95,12 @@ class SideBySide(QObject):
         self._events.connect(self._viewer.layers.events.inserted, self._on_inserted)
         self._events.connect(self._viewer.layers.events.removed, self._on_removed)
         self._events.connect(grid.events.enabled, self._on_grid_toggled)
+        self._events.connect(self._viewer.canvas.events.size, self._on_resized)
         self.arrange()
         grid.shape, grid.spacing, grid.enabled = (1, 2), 0.01, True
         self._viewer.fit_to_view(layers=[ct, self._copy], margin=0)
         self._viewer.layers.selection.active = ct
+        self._write_titles()
 
     def leave(self) -> None:
         """Go back to one cell and to the grid the user had."""
@@ -99,6 +109,7 @@ class SideBySide(QObject):
         copy, ct = self._copy, self._ct
         self._copy = self._ct = None
         self._soon.stop()
+        self._resized.stop()
         self._events.disconnect()
         unlink_layers([ct, copy])
         if copy in self._viewer.layers:
@@ -147,9 +158,21 @@ class SideBySide(QObject):
         # The left cell holds at least as many layers as the right one, so that one stride
         # divides the list where the right cell begins.
         self._viewer.canvas.grid.stride = max(len(left), 1)
-        for layer in layers:
+        self._write_titles()
+
+    def _write_titles(self) -> None:
+        """Write each map's name above it, as large as its half of the window allows."""
+        if self._copy is None:
+            return
+        _height, width = self._viewer.canvas.viewbox_size(self._viewer.layers)
+        for layer in self._viewer.layers:
             if layer.metadata.get(METADATA_KEY, {}).get("kind") == "map":
+                fitting = (width - 20) / (_PIXELS_PER_POINT * max(len(layer.name), 1))
+                layer.name_overlay.font_size = min(max(fitting, _SMALLEST), _LARGEST)
                 layer.name_overlay.visible = True
+
+    def _on_resized(self, _event: Event) -> None:
+        self._resized.start()
 
     def _on_inserted(self, _event: Event) -> None:
         self._soon.start()

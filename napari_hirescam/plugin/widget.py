@@ -5,26 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import napari
+import numpy as np
 from napari.layers import Image, Points
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_hirescam.errors import HirescamError
-from napari_hirescam.plugin.ct_layers import volume_from_layer
+from napari_hirescam.plugin.attention_view import AttentionView, RunRecord
+from napari_hirescam.plugin.compute_panel import ComputePanel
+from napari_hirescam.plugin.ct_layers import volume_from_layer, world_transform
 from napari_hirescam.plugin.ct_panel import CtPanel
 from napari_hirescam.plugin.display_panel import DisplayPanel
 from napari_hirescam.plugin.jobs import tell_error
 from napari_hirescam.plugin.label_model import LabelTableModel
 from napari_hirescam.plugin.labels_panel import LabelsPanel
-from napari_hirescam.plugin.map_layers import MapLayers, peak_mm
+from napari_hirescam.plugin.map_layers import MapLayers
+from napari_hirescam.plugin.map_style import MapKey
 from napari_hirescam.plugin.model_panel import ModelPanel
 from napari_hirescam.plugin.run_panel import RunPanel
 from napari_hirescam.plugin.saving import MapSaver
-from napari_hirescam.plugin.side_by_side import SideBySide
-from napari_hirescam.plugin.view_3d import View3D
+from napari_hirescam.plugin.section import Section
 from napari_hirescam.plugin.viewer_events import ViewerEvents, without_proxy
-from napari_hirescam.plugin.window_centre import WindowCentre, window_centre
+from napari_hirescam.plugin.window_centre import window_centre
 
 if TYPE_CHECKING:
     from napari.utils.events import Event
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
     from napari_hirescam.volume import Volume
 
 _WIDTH = 390
-_N_SLICE_AXES = 2
 
 
 class HiResCAMWidget(QWidget):
@@ -50,36 +52,30 @@ class HiResCAMWidget(QWidget):
         super().__init__()
         self._viewer = viewer = without_proxy(napari_viewer)
         self._events, self._points_events = ViewerEvents(), ViewerEvents()
-        self._explanation: Explanation | None = None
-        self._volume: Volume | None = None
-        self._run_layer: Image | None = None
-        self._explained_layer: Image | None = None
-        self._run_centre: WindowCentre | None = None
+        self._asked: RunRecord | None = None
         self._shown: tuple[str, ...] = ()
         self._docked = False
 
         # Not at once: a run may end while napari is still telling of a layer's removal.
-        self._tidy_soon = QTimer(self)
-        self._tidy_soon.setSingleShot(True)
-        self._tidy_soon.setInterval(0)
-        self._tidy_soon.timeout.connect(self._tidy)
-
+        self._tidy_soon = self._at_once_after(self._tidy)
         # Nor here: where the window itself closes, this is gone before its time comes.
-        self._leave_soon = QTimer(self)
-        self._leave_soon.setSingleShot(True)
-        self._leave_soon.setInterval(0)
-        self._leave_soon.timeout.connect(self._leave_views)
+        self._leave_soon = self._at_once_after(self._leave_views)
+        # Nor here: a layer that is being inserted is not in the picture yet.
+        self._look_soon = self._at_once_after(self._look_at_new_ct)
+        self._new_ct: Image | None = None
 
-        self.maps = MapLayers(viewer, self._on_map_deleted)
-        self.labels = LabelTableModel(self.maps.colour_of)
+        self.labels = LabelTableModel(self._colour_of)
         self.ct = CtPanel(viewer)
         self.model = ModelPanel()
         self.run_panel = RunPanel()
         self.labels_panel = LabelsPanel(self.labels)
         self.display = DisplayPanel()
+        self.compute = ComputePanel()
+        self.view = AttentionView(
+            viewer, self.display, lambda: self.labels.ticked, self._on_map_deleted, self
+        )
         self.saver = MapSaver(self)
-        self.side_by_side = SideBySide(viewer, self._right_maps, self)
-        self.view_3d = View3D(viewer)
+        self.sections = self._sections()
         self._lay_out()
         self._connect()
         self._update_ready()
@@ -87,7 +83,17 @@ class HiResCAMWidget(QWidget):
     @property
     def explanation(self) -> Explanation | None:
         """What is shown."""
-        return self._explanation
+        return self.view.explanation
+
+    @property
+    def record(self) -> RunRecord | None:
+        """What the shown explanation is of."""
+        return self.view.record
+
+    @property
+    def maps(self) -> MapLayers:
+        """The map layers."""
+        return self.view.maps
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Ask for a width in which nothing is cut."""
@@ -104,12 +110,15 @@ class HiResCAMWidget(QWidget):
             tell_error(error)
             return
         self.ct.show_doubt()
-        self._run_centre = None
-        if classifier.spec.input.fit == "window":
-            self._run_centre = window_centre(self._viewer)
-        at_mm = self._run_centre.at_mm if self._run_centre is not None else None
-        self._run_layer = layer
-        self.run_panel.start(volume, classifier, at_mm)
+        centre = window_centre(self._viewer) if classifier.spec.input.needs_point else None
+        self._asked = RunRecord(layer, volume, classifier, centre, world_transform(layer))
+        self.run_panel.start(
+            volume,
+            classifier,
+            self._methods(),
+            centre.at_mm if centre is not None else None,
+            self.compute.settings,
+        )
         selection = self._viewer.layers.selection
         chosen = selection.active
         self.maps.warm_up(layer)
@@ -117,15 +126,11 @@ class HiResCAMWidget(QWidget):
 
     def go_to_peak(self, label: str | None = None) -> None:
         """Move the slices to the strongest cell of a label, the current one by default."""
-        if self._explanation is None:
+        if self.explanation is None:
             return
-        label = label or self.labels_panel.current_label(self._explanation)
-        if label is None:
-            return
-        method, placement = self.display.methods[0], self.display.style_of_maps().placement
-        ct = self._volume.grid if self._volume is not None else None
-        peak = peak_mm(self._explanation.map(label, method, placement), ct)
-        self._viewer.dims.set_point((-3, -2, -1), peak)
+        label = label or self.labels_panel.current_label(self.explanation)
+        if label is not None:
+            self.view.go_to_peak(label)
 
     def event(self, event: QEvent) -> bool:
         """Stop working when napari takes the widget out of its dock for good."""
@@ -136,16 +141,35 @@ class HiResCAMWidget(QWidget):
                 self._abandon_work()
         return bool(super().event(event))
 
+    def _at_once_after(self, slot: object) -> QTimer:
+        """Make a timer that calls a slot when the present event has been dealt with."""
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(0)
+        timer.timeout.connect(slot)
+        return timer
+
+    def _sections(self) -> dict[str, Section]:
+        return {
+            "ct": Section("CT", self.ct),
+            "model": Section("Model", self.model),
+            "labels": Section("Labels", self.labels_panel),
+            "display": Section("Attention maps", self.display),
+            "advanced": Section(
+                "Advanced", self.compute, unfolded=False, tip="Where the network is computed."
+            ),
+        }
+
     def _lay_out(self) -> None:
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(4, 4, 4, 4)
         column.setSpacing(4)
-        for panel in (self.ct, self.model, self.run_panel):
-            column.addWidget(panel)
-        column.addWidget(self.labels_panel, 1)
-        column.addWidget(self.display)
-
+        for name, section in self.sections.items():
+            # Labels take the room that is left, as the only part that knows what to do with it.
+            column.addWidget(section, 1 if name == "labels" else 0)
+            if name == "model":
+                column.addWidget(self.run_panel)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
@@ -158,32 +182,43 @@ class HiResCAMWidget(QWidget):
 
     def _connect(self) -> None:
         self.ct.changed.connect(self._update_ready)
+        self.ct.opened.connect(self._on_ct_opened)
         self.ct.progressed.connect(self.run_panel.show_progress)
         self.ct.busy_changed.connect(self._on_busy_changed)
         self.model.loaded.connect(self._on_model_loaded)
+        self.model.layer_changed.connect(self._on_layer_changed)
+        self.model.layer_requested.connect(self._ask_layer)
         self.model.busy_changed.connect(self._update_ready)
         self.run_panel.run_requested.connect(self.run)
         self.run_panel.explained.connect(self._on_explained)
         self.run_panel.busy_changed.connect(self._tidy_soon.start)
-        self.labels.ticks_changed.connect(self._on_ticks_changed)
+        self.labels.ticks_changed.connect(self._show_maps)
         self.labels_panel.table.current_changed.connect(self._update_proof)
+        self.labels_panel.named.connect(self.sections["labels"].set_title)
         self.display.maps_changed.connect(self._show_maps)
-        self.display.style_changed.connect(self._restyle)
         self.display.three_d_toggled.connect(self._toggle_3d)
         self.display.peak_requested.connect(self.go_to_peak)
         self.display.save_requested.connect(self._save)
-        self.side_by_side.ended.connect(self._on_side_by_side_ended)
+        self.view.ct_moved.connect(self._update_notices)
         self.saver.progressed.connect(self.run_panel.show_progress)
         self.saver.busy_changed.connect(self._on_busy_changed)
+        self.sections["advanced"].folded.connect(self._on_advanced_folded)
         viewer, events = self._viewer, self._events
         events.connect(viewer.layers.events.removed, self._on_layer_removed)
         events.connect(viewer.layers.selection.events.active, self._on_active_changed)
         events.connect(viewer.dims.events.point, self._on_position_changed)
-        events.connect(viewer.dims.events.ndisplay, self._on_ndisplay_changed)
         for connections in self._all_events():
             self.destroyed.connect(connections.disconnect)
 
     # -- a model, a CT, a run ------------------------------------------------------------
+
+    def _methods(self) -> tuple[str, ...]:
+        """Name every method that exists at the target layer."""
+        from napari_hirescam.attention import METHODS
+
+        report = self.model.report
+        exact = report is not None and report.guarantee.holds
+        return tuple(k for k, method in METHODS.items() if exact or not method.constant_gradient)
 
     def _update_ready(self) -> None:
         classifier = self.model.classifier
@@ -196,10 +231,12 @@ class HiResCAMWidget(QWidget):
             ready, hint = False, "Open a model."
         else:
             ready = True
-            if classifier.spec.input.fit == "window":
+            if classifier.spec.input.needs_point:
                 centre = window_centre(self._viewer)
                 hint = centre.sentence() if centre is not None else ""
         self.run_panel.set_ready(ready=ready, hint=hint)
+        self.sections["ct"].set_summary(self.ct.layer.name if self.ct.layer is not None else "")
+        self.sections["model"].set_summary(classifier.spec.name if classifier is not None else "")
 
     def _on_busy_changed(self) -> None:
         if not self.ct.busy and self.saver.job is None:
@@ -215,8 +252,21 @@ class HiResCAMWidget(QWidget):
 
     def _on_position_changed(self, *_event: object) -> None:
         classifier = self.model.classifier
-        if classifier is not None and classifier.spec.input.fit == "window":
+        if classifier is not None and classifier.spec.input.needs_point:
             self._update_ready()
+
+    def _on_ct_opened(self, layer: Image) -> None:
+        self._new_ct = layer
+        self._look_soon.start()
+
+    def _look_at_new_ct(self) -> None:
+        """Go to a CT that was opened beside others; napari stays where it is."""
+        layer, self._new_ct = self._new_ct, None
+        if layer is None or layer not in self._viewer.layers:
+            return
+        middle = layer.data_to_world((np.array(layer.data.shape) - 1) // 2)
+        self._viewer.dims.set_point((-3, -2, -1), middle)
+        self._viewer.fit_to_view(layers=[layer], margin=0)
 
     def _on_model_loaded(self) -> None:
         classifier = self.model.classifier
@@ -224,36 +274,62 @@ class HiResCAMWidget(QWidget):
             return
         # Scores and maps of another model must not stand beside this one's name.
         self.run_panel.abandon()
-        self._explanation = self._volume = None
+        self.view.take(None)
         self.labels.set_labels(classifier.labels)
         self.labels_panel.name_ct("")
         self._show_maps()
         self.display.setEnabled(False)
+        self._update_notices()
+        self._update_ready()
+
+    def _open_volume(self) -> Volume | None:
+        """Take the chosen CT as a volume; None if there is none, or it is not fit to be one."""
+        if self.ct.layer is None:
+            return None
+        try:
+            return volume_from_layer(self.ct.layer)
+        except HirescamError:
+            return None  # told when it is run
+
+    def _ask_layer(self) -> None:
+        self.model.ask_layer(self._open_volume())
+
+    def _on_layer_changed(self) -> None:
+        # The scores stay, being those of the same network; the maps are another layer's now.
+        self.run_panel.abandon()
+        self._update_notices()
+        self._update_proof()
         self._update_ready()
 
     def _on_explained(self, volume: Volume, explanation: Explanation) -> None:
-        self._explanation, self._volume = explanation, volume
+        record, before = self._asked, self.record
+        self._asked = None
         # Ticks are for a CT, and for a place in it where the model sees only a window.
-        same = self._run_layer is self._explained_layer and self._run_centre is None
-        self._explained_layer, self._run_layer = self._run_layer, None
+        same = (
+            record is not None
+            and before is not None
+            and record.layer is before.layer
+            and record.centre is None
+        )
+        self.view.take(explanation, record)
         self._shown = ()
-        place = f" at {self._run_centre.place()}" if self._run_centre is not None else ""
+        centre = record.centre if record is not None else None
+        place = f" at {centre.place()}" if centre is not None else ""
         self.labels_panel.name_ct(f"{volume.name}{place}")
+        self.model.show_run(explanation)
         self.display.offer(explanation)
         self.labels.set_explanation(explanation, keep_ticks=same)
-        known = volume.source.notes if volume.source else ()
-        for note in explanation.provenance.get("notes", ()):
-            if note not in known:
-                show_info(note)
+        self._update_notices()
 
     def _tidy(self) -> None:
         """After a run that came to nothing, leave no layer that waits for its maps."""
-        if self.run_panel.job is None and self._explanation is None:
+        if self.run_panel.job is None and self.explanation is None:
             self.maps.clear()
 
     def _on_layer_removed(self, event: Event) -> None:
-        if self._run_layer is not None and event.value is self._run_layer:
-            self._run_layer = None
+        asked = self._asked
+        if asked is not None and event.value is asked.layer:
+            self._asked = None
             if self.run_panel.job is not None:
                 self.run_panel.abandon()
                 show_warning(
@@ -263,105 +339,100 @@ class HiResCAMWidget(QWidget):
 
     # -- what is shown -------------------------------------------------------------------
 
-    def _on_ticks_changed(self) -> None:
-        self._show_maps()
+    def _colour_of(self, label: str) -> str | None:
+        return self.maps.colour_of(label)
 
     def _show_maps(self) -> None:
-        explanation, ticked = self._explanation, self.labels.ticked
-        if explanation is None:
-            self.maps.clear()
+        ticked = self.labels.ticked
+        self.view.show(self.ct.layer)
+        if self.explanation is None:
             self._update_proof()
             return
-        # Method by method, so that in the list of layers the right view's maps come last.
-        wanted = [(label, method) for method in self.display.methods for label in ticked]
-        style = self.display.style_of_maps()
-        self.maps.show(explanation, wanted, style, above=self._explained_layer)
-        self._show_grid()
-        selection = self._viewer.layers.selection
-        if self.maps.layers and (selection.active is None or not selection.active.visible):
-            # The controls of the map that was last shown, rather than none.
-            selection.active = list(self.maps.layers.values())[-1]
         self.labels.refresh()
         added = [label for label in ticked if label not in self._shown]
         self._shown = ticked
         self.labels_panel.follow_ticks(added)
-        if added and self._run_centre is None:
+        if added and (self.record is None or self.record.centre is None):
             # A window's place is where the slices stand: a jump would move the next run's.
             self.go_to_peak(added[-1])
         self._update_proof()
 
-    def _layer_shown(self) -> Image | None:
-        """The CT that the maps belong to; the chosen one as long as there are none."""
-        explained = self._explained_layer
-        return explained if explained in self._viewer.layers else self.ct.layer
-
-    def _show_grid(self) -> None:
-        layer = self._layer_shown()
-        if self.display.side_by_side and layer is not None:
-            self.side_by_side.enter(layer)
-        else:
-            self.side_by_side.leave()
-
-    def _on_side_by_side_ended(self) -> None:
-        if self.display.side_by_side:
-            # One view cannot show two methods over each other.
-            self.display.method.value = self.display.methods[0]
-
-    def _on_ndisplay_changed(self, event: Event) -> None:
-        if event.value == _N_SLICE_AXES:
-            self.display.three_d.setChecked(False)
-
-    def _right_maps(self) -> list[Image]:
-        return [layer for (_, method), layer in self.maps.layers.items() if method == "gradcam"]
-
-    def _restyle(self) -> None:
-        style = self.display.style_of_maps()
-        self.maps.restyle(style.threshold, style.opacity)
-
-    def _on_map_deleted(self, label: str, _method: str) -> None:
-        self.labels.untick(label)
+    def _on_map_deleted(self, key: MapKey) -> None:
+        self.labels.untick(key.label)
 
     def _toggle_3d(self, on: bool) -> None:  # noqa: FBT001 - Qt's slot
-        layer = self._layer_shown()
-        if on:
-            others = [other for other in self.ct.choices() if other is not layer and other.visible]
-            self.view_3d.enter([layer] if layer is not None else [], others)
-        else:
-            self.view_3d.leave()
+        self.view.toggle_3d(on=on, idle_ct=self.ct.layer, others=self.ct.choices())
+
+    def _layer_of_old_maps(self) -> str:
+        """Name the layer the shown maps belong to, if another one has been chosen since."""
+        classifier, explanation = self.model.classifier, self.explanation
+        if classifier is None or explanation is None:
+            return ""
+        shown = explanation.target_layer
+        return "" if shown == classifier.spec.target_layer else shown
 
     def _update_proof(self) -> None:
-        self.labels_panel.show_proof(self._explanation, self.display.methods)
+        self.labels_panel.show_proof(
+            self.explanation,
+            self.display.methods,
+            self.display.minus,
+            of_layer=self._layer_of_old_maps(),
+        )
 
-    # -- saving and stopping ---------------------------------------------------------------
+    def _update_notices(self) -> None:
+        """Say what makes the shown maps outdated, and what happened while they were made."""
+        warnings = []
+        old, classifier = self._layer_of_old_maps(), self.model.classifier
+        if old and classifier is not None:
+            warnings.append(
+                f"The maps shown are of {old}. Run again to explain {classifier.spec.target_layer}."
+            )
+        self.maps.mark(f" [of {old}]" if old else "")
+        record, notes = self.record, []
+        if record is not None and record.ct_moved:
+            warnings.append("The CT has moved since these maps were computed: run again.")
+        if self.explanation is not None and record is not None:
+            source = record.volume.source
+            # What was noted when the CT was opened has been told then.
+            known = source.notes if source is not None else ()
+            told = self.explanation.provenance.get("notes", ())
+            notes = [note for note in told if note not in known]
+        self.run_panel.set_notices(warnings, notes)
+
+    def _on_advanced_folded(self, folded: bool) -> None:  # noqa: FBT001 - Qt's slot
+        if not folded:
+            self.compute.look_up()
+
+    # -- saving, making a model, stopping --------------------------------------------------
 
     def _save(self) -> None:
-        if self._explanation is None or self._volume is None:
+        explanation, record = self.explanation, self.record
+        if explanation is None or record is None:
             return
         if not self.labels.ticked:
             show_info("Tick the labels whose maps are to be saved.")
             return
         placement = self.display.style_of_maps().placement
+        both = (*self.display.methods, *([self.display.minus] if self.display.minus else []))
         self.saver.ask_and_save(
-            self._explanation,
-            self._volume,
+            explanation,
+            record.volume,
             self.labels.ticked,
-            self.display.methods,
-            placement or self._explanation.default_placement,
+            both,
+            placement or explanation.default_placement,
         )
 
     def _abandon_work(self) -> None:
         for panel in (self.ct, self.model, self.run_panel, self.saver):
             panel.abandon()
         self._tidy_soon.stop()
+        self._look_soon.stop()
         self._leave_soon.start()
         for connections in self._all_events():
             connections.disconnect()
 
     def _leave_views(self) -> None:
-        """Without its panel, leave the viewer as it was: one view, slices, no maps."""
-        self.view_3d.leave()
-        self.side_by_side.leave()
-        self.maps.clear()
+        self.view.leave()
 
     def _all_events(self) -> list[ViewerEvents]:
-        return [self._events, self._points_events, self.maps.events, self.ct.events]
+        return [self._events, self._points_events, self.ct.events, *self.view.all_events()]

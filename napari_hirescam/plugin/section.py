@@ -1,0 +1,82 @@
+"""A part of the dock widget that folds away under its title."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFrame, QPushButton, QVBoxLayout, QWidget
+
+_OPEN, _CLOSED = "▾", "▸"
+# Flat, so that titles are not taken for one more row of buttons.
+_TITLE_STYLE = (
+    "QPushButton { text-align: left; font-weight: bold; border: none; padding: 3px 4px; "
+    "background: rgba(128, 128, 128, 40); border-radius: 3px; }"
+    "QPushButton:hover { background: rgba(128, 128, 128, 90); }"
+)
+
+
+class Section(QFrame):
+    """A title that shows and hides what stands under it.
+
+    Parameters
+    ----------
+    title
+        What the part is for.
+    content
+        What is shown; it becomes a child of the section.
+    unfolded
+        Whether it is open at the start.
+    tip
+        Tool tip of the title.
+    """
+
+    folded = Signal(bool)
+
+    def __init__(
+        self, title: str, content: QWidget, *, unfolded: bool = True, tip: str = ""
+    ) -> None:
+        super().__init__()
+        self._title, self._summary = title, ""
+        self.content = content
+        self.header = QPushButton()
+        self.header.setCheckable(True)
+        self.header.setStyleSheet(_TITLE_STYLE)
+        self.header.setToolTip(tip)
+        self.header.setCursor(Qt.CursorShape.PointingHandCursor)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(self.header)
+        layout.addWidget(content, 1)
+        self.header.toggled.connect(self._on_toggled)
+        self.header.setChecked(unfolded)
+        self._on_toggled(unfolded)
+
+    @property
+    def unfolded(self) -> bool:
+        """True while the content is shown."""
+        return bool(self.header.isChecked())
+
+    @unfolded.setter
+    def unfolded(self, value: bool) -> None:
+        self.header.setChecked(value)
+
+    def set_title(self, title: str) -> None:
+        """Write another title."""
+        self._title = title
+        self._write()
+
+    def set_summary(self, summary: str) -> None:
+        """Say in a few words what is inside, for when it is folded."""
+        self._summary = summary
+        self._write()
+
+    def _on_toggled(self, unfolded: bool) -> None:  # noqa: FBT001 - Qt's slot
+        self.content.setVisible(unfolded)
+        self._write()
+        self.folded.emit(not unfolded)
+
+    def _write(self) -> None:
+        arrow = _OPEN if self.unfolded else _CLOSED
+        summary = f":  {self._summary}" if self._summary and not self.unfolded else ""
+        # An ampersand would underline the letter that follows it.
+        self.header.setText(f"{arrow}  {self._title}{summary}".replace("&", "&&"))
