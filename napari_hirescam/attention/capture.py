@@ -7,13 +7,13 @@ So the memory is that of inference plus the target activation and the head.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_hirescam.errors import Cancelled
+from napari_hirescam.attention.stopping import Progress, ShouldStop, stoppable
 from napari_hirescam.models.borrow import SplitNetwork
 from napari_hirescam.models.dry_run import (
     find_layer,
@@ -28,9 +28,6 @@ from napari_hirescam.models.spec import OutputSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-Progress = Callable[[int, int], None]
-ShouldStop = Callable[[], bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +140,7 @@ def _in_one_piece(
     if halves is None or output.layer is not None:
         return _hooked_forward(network, given, target_layer, output, progress, should_stop)
     trunk, head = halves
-    with _stoppable(network, should_stop):
+    with stoppable(network, should_stop):
         leaf = _trunk_in_chunks(trunk, given, slices_per_chunk, progress).requires_grad_(True)
         return _run_head(leaf, lambda activation: read_scores(head(activation), output))
 
@@ -254,7 +251,7 @@ def _hooked_forward(
     layers = sum(1 for module in network.modules() if not list(module.children()))
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(_stoppable(network, should_stop, progress=progress, total=layers))
+        stack.enter_context(stoppable(network, should_stop, progress=progress, total=layers))
         stack.enter_context(cut.recording)
 
         def on_target(_module: nn.Module, _args: Any, result: Any) -> Tensor | None:
@@ -282,37 +279,3 @@ def _hooked_forward(
 
 def _replayed(tape: HeadTape, logits: Tensor, activation: Tensor) -> Tensor:
     return tape.replay(activation, logits)
-
-
-@contextmanager
-def _stoppable(
-    network: nn.Module,
-    should_stop: ShouldStop,
-    *,
-    progress: Progress | None = None,
-    total: int = 0,
-) -> Iterator[None]:
-    """Ask before each layer whether to go on, and count the layers if progress is wanted."""
-    thread = threading.get_ident()
-    done = 0
-
-    def before(_module: nn.Module, _args: Any) -> None:
-        nonlocal done
-        if threading.get_ident() != thread:
-            return
-        if should_stop():
-            raise Cancelled("the computation was cancelled")
-        if progress is not None:
-            progress(min(done, total), total)
-            done += 1
-
-    hooks = [
-        module.register_forward_pre_hook(before)
-        for module in network.modules()
-        if not list(module.children())
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from napari_hirescam import __version__
-from napari_hirescam.attention.capture import Progress, ShouldStop
 from napari_hirescam.attention.measured_field import measured_field
 from napari_hirescam.attention.memory import Attempt, attempts, on_device, ran_out_of_memory
 from napari_hirescam.attention.methods import METHODS
@@ -32,6 +31,7 @@ from napari_hirescam.attention.result import (
     Float32Array,
     PlacementName,
 )
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import AttributionError, Cancelled, HirescamError
 from napari_hirescam.volume import FloatArray, Grid, Volume
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_hirescam.attention.capture import Progress, ShouldStop
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.result import Explanation, PlacementName
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import Cancelled, VolumeError
 from napari_hirescam.io import write_nifti
 from napari_hirescam.safe_write import replace_file

@@ -21,6 +21,13 @@ from napari_hirescam.attention.graph import (
     operation_name,
     path_nodes,
 )
+from napari_hirescam.attention.operations import (
+    AFFINE,
+    BILINEAR,
+    EVAL_NORM,
+    PLAIN_WORDS,
+    QUOTIENT,
+)
 from napari_hirescam.attention.result import Guarantee, GuaranteeState
 from napari_hirescam.models.head import HeadCannotBeReplayedError
 from napari_hirescam.volume import FloatArray
@@ -31,90 +38,8 @@ if TYPE_CHECKING:
     from napari_hirescam.attention.capture import Captured
     from napari_hirescam.models.dry_run import DryRun
 
-#: Affine in whatever they read.
-_AFFINE = frozenset(
-    [
-        "AccumulateGrad",
-        "AdaptiveAvgPool1D",
-        "AdaptiveAvgPool2D",
-        "AdaptiveAvgPool3D",
-        "Add",
-        "Alias",
-        "AsStrided",
-        "AvgPool1D",
-        "AvgPool2D",
-        "AvgPool3D",
-        "Cat",
-        "Clone",
-        "ConstantPadNd",
-        "Copy",
-        "Expand",
-        "Flip",
-        "Index",
-        "IndexSelect",
-        "Mean",
-        "Neg",
-        "Permute",
-        "ReflectionPad1D",
-        "ReflectionPad2D",
-        "ReflectionPad3D",
-        "Repeat",
-        "ReplicationPad1D",
-        "ReplicationPad2D",
-        "ReplicationPad3D",
-        "ReshapeAlias",
-        "Select",
-        "Slice",
-        "Split",
-        "SplitWithSizes",
-        "Squeeze",
-        "Stack",
-        "Sub",
-        "Sum",
-        "T",
-        "ToCopy",
-        "Transpose",
-        "Unbind",
-        "UnsafeSplit",
-        "UnsafeView",
-        "Unsqueeze",
-        "UpsampleBilinear2D",
-        "UpsampleNearest2D",
-        "UpsampleNearest3D",
-        "UpsampleTrilinear3D",
-        "View",
-    ]
-)
-#: Affine as long as only one factor depends on the activation; the rest are constants.
-_BILINEAR = frozenset(
-    ["Addmm", "Addmv", "Baddbmm", "Bmm", "Convolution", "Dot", "Linear", "Mm", "Mul", "Mv"]
-)
-#: Affine in the numerator.
-_QUOTIENT = frozenset({"Div"})
-#: Affine in eval mode, where the statistics are constants.
-_EVAL_NORM = frozenset(["NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm", "BatchNorm"])
-
 #: How far, relative to what the activation adds to the scores, a linear head may be off.
 _PROBE_TOLERANCE = 1e-3
-
-_PLAIN_WORDS = {
-    "Relu": "ReLU",
-    "Sigmoid": "sigmoid",
-    "Softmax": "softmax",
-    "LogSoftmax": "log-softmax",
-    "Max": "maximum",
-    "Amax": "maximum",
-    "MaxPool2DWithIndices": "max pooling",
-    "MaxPool3DWithIndices": "max pooling",
-    "AdaptiveMaxPool2D": "max pooling",
-    "AdaptiveMaxPool3D": "max pooling",
-    "Gelu": "GELU",
-    "Silu": "SiLU",
-    "Tanh": "tanh",
-    "LeakyRelu": "leaky ReLU",
-    "NativeLayerNorm": "layer norm",
-    "NativeGroupNorm": "group norm",
-}
 
 
 def non_affine_operations(logits_node: Any, head_node: Any) -> list[str] | None:
@@ -141,12 +66,12 @@ def non_affine_operations(logits_node: Any, head_node: Any) -> list[str] | None:
         name = operation_name(node)
         arguments = list(dependent_inputs(node, members))
         affine = not _is_users_own(node) and (
-            name in _AFFINE
-            or (name in _BILINEAR and _one_factor_depends(name, arguments))
-            or (name in _QUOTIENT and arguments == [0])
-            or (name in _EVAL_NORM and arguments == [0] and not _normalises_by_batch(node))
+            name in AFFINE
+            or (name in BILINEAR and _one_factor_depends(name, arguments))
+            or (name in QUOTIENT and arguments == [0])
+            or (name in EVAL_NORM and arguments == [0] and not _normalises_by_batch(node))
         )
-        plain = _PLAIN_WORDS.get(name, name)
+        plain = PLAIN_WORDS.get(name, name)
         if not affine and plain not in found:
             found.append(plain)
     return found
@@ -300,16 +225,13 @@ def probe_head(
 
 
 def _moved(activation: Tensor) -> Tensor:
-    """Give each value of an activation another place, the same way every time."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    order = torch.randperm(activation.numel(), generator=generator).to(activation.device)
-    return activation.flatten()[order].reshape(activation.shape)
+    """Give each value of an activation another place and feature, the same way every time."""
+    flat = activation.flatten()
+    return flat.flip(0).roll(len(flat) // 3 + 1).reshape(activation.shape)
 
 
 def _plain(name: str) -> str:
-    return _PLAIN_WORDS.get(name, name.strip("_"))
+    return PLAIN_WORDS.get(name, name.strip("_"))
 
 
 def _local(reason: str) -> Guarantee:

@@ -14,65 +14,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.attention.graph import dependent_inputs, inputs_of, operation_name, path_nodes
+from napari_hirescam.attention.operations import JOINS, POINTWISE, POOLS
 from napari_hirescam.attention.rearranged import NotAnArrangementError, depth_axis_before
 from napari_hirescam.volume import FloatArray, scaling, translation
 
 if TYPE_CHECKING:
     from napari_hirescam.models.dry_run import DryRun
-
-#: Leave each place where it is.
-_POINTWISE = frozenset(
-    [
-        "Add",
-        "Alias",
-        "Cat",
-        "Celu",
-        "Clamp",
-        "Clone",
-        "Convert",
-        "Div",
-        "Elu",
-        "Exp",
-        "Gelu",
-        "Hardsigmoid",
-        "Hardswish",
-        "Hardtanh",
-        "LeakyRelu",
-        "Mul",
-        "NativeBatchNorm",
-        "NativeDropout",
-        "NativeGroupNorm",
-        "Neg",
-        "Pow",
-        "Prelu",
-        "Relu",
-        "Sigmoid",
-        "Silu",
-        "Softplus",
-        "Split",
-        "SplitWithSizes",
-        "Chunk",
-        "Sqrt",
-        "Sub",
-        "Tanh",
-        "Threshold",
-        "ToCopy",
-        "CudnnBatchNorm",
-        "Mish",
-    ]
-)
-#: Put tensors side by side along an axis, or take them apart.
-_JOINS = frozenset({"Cat", "Split", "SplitWithSizes"})
-_POOLS = frozenset(
-    [
-        "AvgPool2D",
-        "AvgPool3D",
-        "MaxPool2DWithIndices",
-        "MaxPool3DWithIndices",
-        "MaxPool2D",
-        "MaxPool3D",
-    ]
-)
 
 
 class PlacementUnknownError(ValueError):
@@ -224,9 +171,9 @@ def _is_gate(node: Any, argument: int) -> bool:
 def _towards_input(node: Any, argument: int, seen: _Seen) -> _Seen:
     name = operation_name(node)
     before, after = _shape_before(node, argument), _shape_of(node)
-    if name in _POINTWISE:
+    if name in POINTWISE:
         image_axes = {len(after) - 2, len(after) - 1, seen.depth_axis}
-        if name in _JOINS and _signed(node._saved_dim) % len(after) in image_axes:
+        if name in JOINS and _signed(node._saved_dim) % len(after) in image_axes:
             raise PlacementUnknownError("parts of the image are put side by side")
         if before[-2:] != after[-2:] or (len(after) == 5 and before[-3:-2] != after[-3:-2]):
             raise PlacementUnknownError(f"{name!r} spreads one value over many")
@@ -236,7 +183,7 @@ def _towards_input(node: Any, argument: int, seen: _Seen) -> _Seen:
             raise PlacementUnknownError("transposed convolution")
         kernel = tuple(node._saved_weight.shape[2:])
         return _slide(seen, kernel, node._saved_stride, node._saved_padding, node._saved_dilation)
-    if name in _POOLS:
+    if name in POOLS:
         kernel = node._saved_kernel_size
         dilation = getattr(node, "_saved_dilation", (1,) * len(kernel))
         return _slide(seen, kernel, node._saved_stride or kernel, node._saved_padding, dilation)

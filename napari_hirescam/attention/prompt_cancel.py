@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import TypeVar
 
-from napari_hirescam.attention.capture import Progress, ShouldStop
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import Cancelled
 
 Result = TypeVar("Result")

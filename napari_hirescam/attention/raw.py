@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_hirescam.attention.capture import Captured, Progress, ShouldStop, run_and_capture
+from napari_hirescam.attention.capture import Captured, run_and_capture
 from napari_hirescam.attention.faithfulness import probe_head
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.result import Float32Array, Guarantee
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import Cancelled
 from napari_hirescam.models.borrow import SplitNetwork, borrowed
 from napari_hirescam.models.dry_run import is_input

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.attention.capture import Progress, ShouldStop
+from napari_hirescam import __version__
 from napari_hirescam.attention.engine import explain
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.result import Float32Array
 from napari_hirescam.attention.stitching import StitchedMap, stitch
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.attention.window_scores import WindowScorer
 from napari_hirescam.errors import Cancelled, InputError
 from napari_hirescam.models.one_ct import OneCTClassifier
 from napari_hirescam.models.placing import Point, along_patient_axes
 from napari_hirescam.models.preprocess import PreparedCT
-from napari_hirescam.volume import FloatArray, Grid, Shape3D, Volume, scaling, translation
+from napari_hirescam.volume import FloatArray, Grid, Shape3D, Volume, resample, scaling, translation
 
 if TYPE_CHECKING:
     from napari_hirescam.models.classifier import Classifier
@@ -94,8 +96,6 @@ class SweepResult:
 
         `unscored` stands where that window was skipped, or where no window is near.
         """
-        from napari_hirescam.volume import resample
-
         values = np.where(np.isnan(self.probabilities), unscored, self.probabilities)
         sampled: Float32Array = resample(
             values.astype(np.float32), self.lattice.affine, grid, order=0, outside=unscored
@@ -167,56 +167,152 @@ def sweep(
     tell = progress or (lambda _done, _total: None)
     model = OneCTClassifier(classifier, volume, stop)
     lattice = _lattice(model.prepared, stride_mm)
-    seen = [
-        (index, place)
-        for index, place in _places(lattice)
-        if not (inside_body and _is_air(model.prepared, place))
-    ]
-    n_maps = len(seen) if maps_for_top == "all" else min(maps_for_top, len(seen))
-    total = len(seen) + n_maps
-    scorer = WindowScorer(model, volume, batch)
-    scores = scorer.scores(
-        [place for _, place in seen], lambda done, _: tell(done, total), stop
-    )
+    windows = list(_windows(model.prepared, lattice, inside_body=inside_body, should_stop=stop))
+    n_maps = len(windows) if maps_for_top == "all" else min(maps_for_top, len(windows))
+    total = len(windows) + n_maps
+    scorer = WindowScorer(model, batch)
+    scores = scorer.scores([w.place for w in windows], lambda done: tell(done, total), stop)
     k = classifier.labels.index(label)
-    order = np.argsort(-_log_odds(scores, k, classifier.spec.activation), kind="stable")
-    probabilities = np.array([classifier.probabilities(row)[k] for row in scores])
-    on_lattice = [np.full(lattice.shape, np.nan, np.float32) for _ in range(2)]
-    for (index, _), p, logit in zip(seen, probabilities, scores[:, k], strict=True):
-        on_lattice[0][index], on_lattice[1][index] = p, logit
+    ranked = np.argsort(-_log_odds(scores, k, classifier.spec.activation), kind="stable")
+    probabilities = classifier.probabilities(scores)[:, k]
     maps = []
-    for done, at in enumerate(order[:n_maps]):
-        if stop():
-            raise Cancelled("the search was cancelled")
-        explained = explain(
-            volume, model, methods=[method], at_mm=seen[at][1], should_stop=stop
-        )
+    for done, at in enumerate(ranked[:n_maps], start=len(windows) + 1):
+        place = windows[at].place
+        explained = explain(volume, model, methods=[method], at_mm=place, should_stop=stop)
         maps.append(explained.map(label, method))
-        tell(len(seen) + done + 1, total)
-    window = _window_shape(model.prepared)
-    best = _best_of_each_spot(
-        [seen[at][0] for at in order], lattice, np.asarray(window) / 2, model.prepared.grid
-    )
+        tell(done, total)
+    kept = _best_of_each_spot([windows[at].voxel for at in ranked], lattice.reach)
+    shape = lattice.shape
+    on_lattice = np.full((2, *shape), np.nan, np.float32)
+    for at, window in enumerate(windows):
+        on_lattice[(slice(None), *window.index)] = probabilities[at], scores[at, k]
     p_map, affine = along_patient_axes(on_lattice[0], lattice.affine)
     logit_map, _ = along_patient_axes(on_lattice[1], lattice.affine)
+    extent = np.abs(model.prepared.grid.affine[:3, :3]) @ lattice.window
     return SweepResult(
         label=label,
         method=method,
         hits=tuple(
-            SweepHit(
-                centre_mm=seen[order[position]][1],
-                logit=float(scores[order[position], k]),
-                probability=float(probabilities[order[position]]),
-                rank=rank,
-            )
-            for rank, position in enumerate(best, start=1)
+            SweepHit(windows[at].place, float(scores[at, k]), float(probabilities[at]), rank)
+            for rank, at in enumerate(ranked[kept], start=1)
         ),
         lattice=Grid(p_map.shape, affine),
         probabilities=np.ascontiguousarray(p_map),
         logits=np.ascontiguousarray(logit_map),
-        scored=len(seen),
-        skipped=int(np.prod(lattice.shape)) - len(seen),
-        window_mm=_triple(np.abs(model.prepared.grid.affine[:3, :3]) @ window),
+        scored=len(windows),
+        skipped=int(np.prod(shape)) - len(windows),
+        window_mm=(float(extent[0]), float(extent[1]), float(extent[2])),
         stitched=stitch(maps) if maps else None,
-        provenance=_provenance(volume, classifier, label, lattice, scorer),
+        provenance={
+            **_provenance(volume, classifier),
+            "label": label,
+            "method": method,
+            "window_voxels": list(lattice.window),
+            "stride_voxels": list(lattice.stride),
+            "windows_scored": len(windows),
+            "windows_skipped_as_air": int(np.prod(shape)) - len(windows),
+            "windows_at_once": scorer.at_once,
+        },
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Lattice:
+    """The windows' centres, in voxels of the prepared CT."""
+
+    first: Shape3D
+    stride: Shape3D
+    shape: Shape3D
+    window: Shape3D
+    affine: FloatArray
+
+    @property
+    def reach(self) -> FloatArray:
+        """Distance along each axis up to which two windows show one spot."""
+        return np.maximum(np.asarray(self.window) / 2, self.stride)
+
+
+@dataclass(frozen=True)
+class _Window:
+    index: Shape3D
+    voxel: Shape3D
+    place: Point
+
+
+def _lattice(prepared: PreparedCT, stride_mm: float | None) -> _Lattice:
+    """Lay the fewest centres such that each voxel is within half a stride of one."""
+    spec, grid = prepared.spec, prepared.grid
+    middle = grid.to_world((np.asarray(grid.shape) - 1) / 2)
+    window = prepared.box_at(_point(middle)).shape
+    first, stride, shape = [0, 0, 0], [1, 1, 1], [1, 1, 1]
+    for axis, (n, length) in enumerate(zip(grid.shape, window, strict=True)):
+        if spec.fit != "window" and axis > 0:
+            # One slice, always whole: it goes up and down only.
+            first[axis], stride[axis] = n // 2, n
+            continue
+        wanted = length / 2 if stride_mm is None else stride_mm / grid.spacing_mm[axis]
+        stride[axis] = min(max(1, round(wanted)), n)
+        shape[axis] = -(-n // stride[axis])
+        first[axis] = (n - 1 - (shape[axis] - 1) * stride[axis]) // 2
+    affine = grid.affine @ translation(first) @ scaling(stride)
+    return _Lattice(_three(first), _three(stride), _three(shape), window, affine)
+
+
+def _windows(
+    prepared: PreparedCT, lattice: _Lattice, *, inside_body: bool, should_stop: ShouldStop
+) -> Iterator[_Window]:
+    for index in itertools.product(*(range(n) for n in lattice.shape)):
+        if should_stop():
+            raise Cancelled("the search was cancelled")
+        voxel = np.asarray(lattice.first) + np.asarray(index) * lattice.stride
+        place = _point(prepared.grid.to_world(voxel))
+        if not (inside_body and _is_air(prepared.inside(place))):
+            yield _Window(_three(index), _three(voxel), place)
+
+
+def _is_air(hu: npt.NDArray[Any]) -> bool:
+    return bool(np.count_nonzero(hu > _AIR_HU) <= _LEAST_TISSUE * hu.size)
+
+
+def _log_odds(scores: FloatArray, k: int, activation: str) -> FloatArray:
+    """The logarithm of p / (1 - p), which still tells windows apart where p is 1.0000."""
+    if activation == "sigmoid" or scores.shape[1] == 1:
+        return scores[:, k]
+    from scipy import special
+
+    others: FloatArray = special.logsumexp(np.delete(scores, k, axis=1), axis=1)
+    return scores[:, k] - others
+
+
+def _best_of_each_spot(voxels: list[Shape3D], reach: FloatArray) -> list[int]:
+    """Go from the best down and keep what is not within reach of one that was kept."""
+    kept: list[int] = []
+    places = np.array(voxels, dtype=np.float64).reshape(-1, 3)
+    free = np.ones(len(places), dtype=bool)
+    for position, place in enumerate(places):
+        if free[position]:
+            kept.append(position)
+            free &= (np.abs(places - place) > reach + 1e-6).any(axis=1)
+    return kept
+
+
+def _provenance(volume: Volume, classifier: Classifier) -> dict[str, Any]:
+    return {
+        "software": f"napari-hirescam {__version__}",
+        "torch": version("torch"),
+        "model": classifier.spec.name,
+        "weights_sha256": classifier.weights_sha256,
+        "ct": str(volume.source.path) if volume.source else volume.name,
+        "device": classifier.device,
+        "target_layer": classifier.spec.target_layer,
+        "notes": list(volume.source.notes if volume.source else ()),
+    }
+
+
+def _point(mm: FloatArray) -> Point:
+    return float(mm[0]), float(mm[1]), float(mm[2])
+
+
+def _three(numbers: Sequence[int] | npt.NDArray[Any]) -> Shape3D:
+    a, b, c = (int(n) for n in numbers)
+    return a, b, c
