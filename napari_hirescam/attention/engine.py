@@ -5,35 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from napari_hirescam import __version__
-from napari_hirescam.attention.measured_field import measured_field
+from napari_hirescam.attention.cells import patient_affine, place_cells, to_patient_axes
 from napari_hirescam.attention.memory import Attempt, attempts, on_device, ran_out_of_memory
 from napari_hirescam.attention.methods import METHODS
-from napari_hirescam.attention.placement import (
-    PlacementUnknownError,
-    ReceptiveField,
-    cells_by_receptive_field,
-    cells_by_stretch,
-    receptive_field,
-)
 from napari_hirescam.attention.prompt_cancel import cancel_promptly
 from napari_hirescam.attention.raw import attention_maps
 from napari_hirescam.attention.result import (
     DEFAULT_TOLERANCE,
     Explanation,
-    Float32Array,
-    PlacementName,
 )
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import AttributionError, Cancelled, HirescamError
-from napari_hirescam.volume import FloatArray, Grid, Volume
+from napari_hirescam.volume import FloatArray, Volume
 
 if TYPE_CHECKING:
     from napari_hirescam.models.classifier import Classifier
@@ -43,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 #: Rounding of half precision, relative; see Explanation.verified.
 _MIXED_TOLERANCE = 2e-2
-_measured: WeakKeyDictionary[Any, dict[tuple[int, ...], ReceptiveField | str]] = WeakKeyDictionary()
 
 
 def explain(
@@ -190,15 +179,15 @@ def _explain_input(request: _Request, attempt: Attempt) -> Explanation:
         )
     _check_logits(raw.logits, classifier, request.volume)
     cells = next(iter(raw.maps.values())).shape[1:]
-    affines, note, field_mm = _place(classifier, model_input, (cells[0], cells[1], cells[2]))
-    turned = {key: _to_patient_axes(stack, affines["stretch"]) for key, stack in raw.maps.items()}
+    affines, note, field_mm = place_cells(classifier, model_input, (cells[0], cells[1], cells[2]))
+    turned = {key: to_patient_axes(stack, affines["stretch"]) for key, stack in raw.maps.items()}
     return Explanation(
         labels=spec.labels,
         logits=raw.logits,
         probabilities=classifier.probabilities(raw.logits),
         bias=raw.bias,
         maps=turned,
-        affines={name: _patient_affine(a, cells) for name, a in affines.items()},
+        affines={name: patient_affine(a, cells) for name, a in affines.items()},
         placement_note=note,
         receptive_field_mm=field_mm,
         guarantee=raw.guarantee,
@@ -222,81 +211,6 @@ def _check_logits(scores: FloatArray, classifier: Classifier, volume: Volume) ->
             f"its scores for {volume.name} are not numbers (NaN or infinite)",
             "Check the weights, and that the CT is in HU",
         )
-
-
-def _place(
-    classifier: Classifier, model_input: ModelInput, cells: tuple[int, int, int]
-) -> tuple[dict[PlacementName, FloatArray], str, tuple[float, float, float] | None]:
-    stretch = cells_by_stretch(cells, model_input.spatial_shape)
-    affines: dict[PlacementName, FloatArray] = {"stretch": model_input.affine @ stretch}
-    try:
-        field = _field(classifier, model_input)
-    except PlacementUnknownError as exc:
-        return affines, f"{exc}, so the cells are stretched over the input", None
-    affines = {
-        "receptive_field": model_input.affine @ cells_by_receptive_field(field.axes),
-        **affines,
-    }
-    # Extents along the tensor's axes, handed on in patient order.
-    extents = np.abs(model_input.affine[:3, :3]) @ [reach.size for reach in field.axes]
-    return affines, field.note, _triple(extents)
-
-
-def _field(classifier: Classifier, model_input: ModelInput) -> ReceptiveField:
-    """Compute what a cell sees, or measure it once per classifier and input shape."""
-    try:
-        return receptive_field(classifier.dry_run)
-    except PlacementUnknownError as exc:
-        reason = exc
-    shape = tuple(model_input.tensor.shape)
-    known = _measured.setdefault(classifier, {})
-    if shape not in known:
-        layer = classifier.dry_run.target_layer
-        try:
-            known[shape] = measured_field(
-                classifier.network, shape, layer, grouped=model_input.layout == "axial_triples"
-            )
-        except PlacementUnknownError as exc:
-            known[shape] = f"{reason}, and {exc}"
-        except Exception as exc:  # the user's own network can fail in any way
-            logger.info("the receptive field could not be measured", exc_info=exc)
-            known[shape] = f"{reason}, and measuring it failed: {' '.join(str(exc).split())}"
-    field = known[shape]
-    if isinstance(field, str):
-        raise PlacementUnknownError(field)
-    return replace(field, note=f"{field.note} ({reason})")
-
-
-def _triple(values: FloatArray) -> tuple[float, float, float]:
-    return float(values[0]), float(values[1]), float(values[2])
-
-
-def _axis_order(affine: FloatArray) -> tuple[list[int], list[bool]]:
-    """For each of I, P, L: the index axis along it, and whether that axis runs backwards."""
-    linear = affine[:3, :3]
-    order = [int(np.argmax(np.abs(linear[axis]))) for axis in range(3)]
-    return order, [bool(linear[axis, order[axis]] < 0) for axis in range(3)]
-
-
-def _to_patient_axes(stack: Float32Array, affine: FloatArray) -> Float32Array:
-    """Turn maps [K, ...] on the network's axes into [K, d, h, w] along (I, P, L)."""
-    order, backwards = _axis_order(affine)
-    turned = stack.transpose(0, *(1 + axis for axis in order))
-    flips = tuple(1 + axis for axis in range(3) if backwards[axis])
-    return np.ascontiguousarray(np.flip(turned, flips))
-
-
-def _patient_affine(affine: FloatArray, cells: tuple[int, ...]) -> FloatArray:
-    """Return the affine that belongs to maps turned by :func:`_to_patient_axes`."""
-    order, backwards = _axis_order(affine)
-    result = np.eye(4)
-    result[:3, 3] = affine[:3, 3]
-    for axis, (index_axis, flipped) in enumerate(zip(order, backwards, strict=True)):
-        step = affine[axis, index_axis]
-        result[axis, axis] = abs(step)
-        if flipped:
-            result[axis, 3] += step * (cells[index_axis] - 1)
-    return Grid((1, 1, 1), result).affine
 
 
 def _provenance(request: _Request, attempt: Attempt) -> dict[str, Any]:
