@@ -24,6 +24,7 @@ def luna_weights(shared_dir: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_trust_from_this_user(tmp_path_factory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the list of trusted models of whoever runs the tests out of them, and unchanged."""
-    store = tmp_path_factory.mktemp("trust") / "trusted_models.json"
-    monkeypatch.setattr("napari_hirescam.models.trust._store", lambda: store)
+    """Keep trusted and unpacked models of whoever runs the tests out of them, and unchanged."""
+    own = tmp_path_factory.mktemp("trust")
+    monkeypatch.setattr("napari_hirescam.models.trust._store", lambda: own / "trusted_models.json")
+    monkeypatch.setattr("napari_hirescam.models.archive._cache", lambda: own / "unpacked")

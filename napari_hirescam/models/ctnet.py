@@ -21,7 +21,8 @@ _REDUCING_CHANNELS = (64, 32, 16)
 #: The same of ThreeDConv, and its widths.
 _THIRDS = (((3, 3, 3), (3, 3, 3)),) * 4 + (((1, 1, 1), (1, 1, 1)),) * 2
 _THIRDS_CHANNELS = (64, 128, 256, 512, 128, 64)
-_Steps = Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
+_Sizes = tuple[int, int, int]
+_Steps = Sequence[tuple[_Sizes, _Sizes]]
 
 
 class CTNet(AxialTrunkNetwork):

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 
 from napari_hirescam.errors import ModelFileError
 from napari_hirescam.models.architectures import build_by_name, build_from_python
+from napari_hirescam.models.archive import unpack
+from napari_hirescam.models.bundle import METADATA as BUNDLE_METADATA
+from napari_hirescam.models.bundle import is_bundle, read_bundle
 from napari_hirescam.models.classifier import Classifier, devices
 from napari_hirescam.models.dry_run import UnknownLayerError
 from napari_hirescam.models.label_lists import label_list_names, read_label_list
+from napari_hirescam.models.program import load_program, read_program
 from napari_hirescam.models.spec import ModelSpec
 from napari_hirescam.models.trust import AskTrust, read_user_code, require_trust
 from napari_hirescam.models.weights import load_into, read_state_dict, sha256_of
@@ -21,6 +25,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SPEC_FILE = "model.yaml"
+# Files that are a part of a model.
+_NO_MODELS = frozenset(
+    {".pt", ".pth", ".pkl", ".ckpt", ".state", ".bin", ".safetensors", ".pt2", ".ts", ".onnx"}
+)
 # batch, channel and at least two spatial axes
 _LEAST_ACTIVATION_AXES = 4
 
@@ -33,48 +41,47 @@ def load_model(
     Parameters
     ----------
     path
-        The folder, or the model.yaml in it.
+        The folder, the model.yaml in it, or the folder's zip.
     trust
-        Asked once before a model's own Python runs; None answers no. A yes is remembered for
-        these very files.
+        Asked once before a model's own Python or saved program runs; None answers no. A yes is
+        remembered for these very files.
     device
-        'cpu', 'cuda' or None for whichever there is.
+        'cpu', 'cuda', 'mps' or None for the fastest there is.
 
     Raises
     ------
     ModelFileError
         Anything missing, damaged or inconsistent; the message names file, reason and remedy.
     UntrustedModelError
-        The model brings Python code and nobody agreed to run it.
+        The model brings code and nobody agreed to run it.
     """
-    given = Path(path).expanduser()
-    file = given / SPEC_FILE if given.is_dir() else given
+    file = _find_spec(Path(path).expanduser())
     spec = read_spec(file)
     folder = file.parent.resolve()
-    if spec.weights is None:
-        raise ModelFileError(
-            file, "its 'weights' are not named", "Name the weights file beside model.yaml"
-        )
-    weights = _inside(folder, spec.weights, file)
-    if spec.architecture.python:
-        network = _user_network(spec, file, folder, weights, trust)
+    if spec.architecture.program is not None:
+        program = read_program(_inside(folder, spec.architecture.program, file), [file])
+        found, source = program.sha256, program.file
+        _require_same_weights(spec, found, source)
+        require_trust(program.request, trust)
+        # The shape depends on the input section alone.
+        shape = Classifier(spec, _nothing(), device="cpu").input_shape
+        network = load_program(program, shape)
     else:
-        network = build_by_name(
-            spec.architecture.name or "",
-            len(spec.labels),
-            spec.architecture.arguments,
-            file,
-            spec.input,
-        )
-    state = read_state_dict(weights, spec.weights_key)
-    found = sha256_of(weights)
-    if spec.weights_sha256 and found != spec.weights_sha256:
-        raise ModelFileError(
-            weights,
-            "its SHA-256 is not the one in model.yaml, so these are other weights",
-            "Restore the file, or update weights_sha256 if the change was meant",
-        )
-    load_into(network, state, weights)
+        source = _inside(folder, spec.weights or "", file)
+        if spec.architecture.python:
+            network = _user_network(spec, file, folder, source, trust)
+        else:
+            network = build_by_name(
+                spec.architecture.name or "",
+                len(spec.labels),
+                spec.architecture.arguments,
+                file,
+                spec.input,
+            )
+        state = read_state_dict(source, spec.weights_key)
+        found = sha256_of(source)
+        _require_same_weights(spec, found, source)
+        load_into(network, state, source)
     try:
         classifier = Classifier(spec, network, folder=folder, weights_sha256=found, device=device)
     except (RuntimeError, AssertionError) as exc:  # torch's ways to refuse a device
@@ -85,6 +92,52 @@ def load_model(
         ) from exc
     _check(classifier, file)
     return classifier
+
+
+def _find_spec(given: Path) -> Path:
+    """Find the model.yaml that a user's path means; unpacks a zip."""
+    if given.is_dir() and not (given / SPEC_FILE).is_file() and is_bundle(given):
+        raise _bundle_says_too_little(given)
+    if given.is_dir():
+        return given / SPEC_FILE
+    if given.suffix.lower() == ".zip":
+        folder = unpack(given, (SPEC_FILE, BUNDLE_METADATA))
+        if not (folder / SPEC_FILE).is_file():
+            raise _bundle_says_too_little(given)
+        return folder / SPEC_FILE
+    if given.suffix.lower() in _NO_MODELS and given.is_file():
+        raise ModelFileError(
+            given,
+            "it holds weights or a program, and nothing of labels, window and spacing",
+            "Make a model folder from it with 'New model folder...' or napari-hirescam convert",
+        )
+    return given
+
+
+def _bundle_says_too_little(path: Path) -> ModelFileError:
+    facts = read_bundle(path)  # its own faults come first
+    return ModelFileError(
+        path,
+        f"this MONAI bundle holds a {facts.architecture}, but no bundle says which HU window and "
+        "spacing its CTs had, or which layer to explain",
+        f"Make a model folder from it with 'New model folder...', or put a {SPEC_FILE} beside "
+        "its folders",
+    )
+
+
+def _require_same_weights(spec: ModelSpec, found: str, file: Path) -> None:
+    if spec.weights_sha256 and found != spec.weights_sha256:
+        raise ModelFileError(
+            file,
+            "its SHA-256 is not the one in model.yaml, so these are other weights",
+            "Restore the file, or update weights_sha256 if the change was meant",
+        )
+
+
+def _nothing() -> nn.Module:
+    from torch import nn
+
+    return nn.Identity()
 
 
 def read_spec(file: Path) -> ModelSpec:

@@ -166,15 +166,15 @@ def _parameters(builder: Callable[..., Any]) -> list[str]:
         for base in builder.__mro__:
             if _family(base) is None:
                 break
-            own = inspect.signature(base.__init__).parameters
+            own = inspect.signature(base).parameters
             names += own
             if not any(p.kind is p.VAR_KEYWORD for p in own.values()):
                 break
     else:
-        from monai.networks.nets import ResNet
+        from monai.networks.nets.resnet import ResNet
 
         names += inspect.signature(builder).parameters
-        names += inspect.signature(ResNet.__init__).parameters
+        names += inspect.signature(ResNet).parameters
     return names
 
 

@@ -1,8 +1,8 @@
-"""The explicit, remembered yes that a model's own Python needs before it runs.
+"""The explicit, remembered yes that a model's own code needs before it runs.
 
 A yes is bound to the SHA-256 of everything in the folder that takes part: model.yaml, the
-weights, and every file Python could run (the one named and its neighbours). A folder that
-changes is asked about anew.
+weights or the saved program, and every file Python could run (the one named and its
+neighbours). A folder that changes is asked about anew.
 """
 
 from __future__ import annotations
@@ -31,17 +31,20 @@ class TrustRequest:
     Parameters
     ----------
     path
-        The Python file that would run.
+        The file that would run.
     sha256
         Digest of the model folder's files that take part.
     code
-        The text to be shown: of the file and of every other Python file in the folder, control
-        characters made visible.
+        The text to be shown, control characters made visible: the file and every other Python
+        file in the folder, or what a saved program does.
+    what
+        What it is, in two words.
     """
 
     path: Path
     sha256: str
     code: str
+    what: str = "Python code"
 
 
 AskTrust = Callable[[TrustRequest], bool]
@@ -92,17 +95,17 @@ def read_user_code(folder: Path, file: Path, others: Iterable[Path]) -> UserCode
     for path in others:
         digest.update(path.name.encode() + b"\0" + bytes.fromhex(sha256_of(path)))
     neighbours = [f for f in sources if f != file]
-    parts = [_readable(sources[file])]
+    parts = [readable(sources[file])]
     for path in neighbours:
-        text = _readable(sources[path]) if path.suffix == ".py" else "(compiled)"
+        text = readable(sources[path]) if path.suffix == ".py" else "(compiled)"
         parts.append(f"# ---- {path.relative_to(folder)} ----\n{text}")
     request = TrustRequest(file, digest.hexdigest(), "\n".join(parts))
     return UserCode(file, sources[file], request)
 
 
-def _readable(source: bytes) -> str:
+def readable(source: bytes | str) -> str:
     """Decode code so that nothing in it can hide from a terminal or a text field."""
-    text = source.decode("utf-8", errors="backslashreplace")
+    text = source.decode("utf-8", "backslashreplace") if isinstance(source, bytes) else source
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
@@ -119,8 +122,8 @@ def require_trust(request: TrustRequest, ask: AskTrust | None) -> None:
     if ask is None or not ask(request):
         raise UntrustedModelError(
             request.path,
-            "this model brings its own Python code, which has not been agreed to",
-            "Read the code; then load the model again and answer yes (--trust on the command line)",
+            f"this model brings its own {request.what}, which has not been agreed to",
+            "Read it; then load the model again and answer yes (--trust on the command line)",
         )
     _remember(request)
 

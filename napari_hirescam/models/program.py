@@ -1,0 +1,158 @@
+"""Networks that bring their program: a .pt2 of torch.export, or TorchScript.
+
+Nothing is given to torch before the user has seen what would run and has agreed; and then only
+what :mod:`models.pt2_archive` let through. The bytes shown, agreed to and loaded are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_hirescam.errors import ModelFileError
+from napari_hirescam.models.pt2_archive import clean_pt2
+from napari_hirescam.models.torchscript import load_torchscript, read_torchscript
+from napari_hirescam.models.trust import TrustRequest, readable
+from napari_hirescam.models.weights import sha256_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Program:
+    """A saved program, read once.
+
+    Parameters
+    ----------
+    file
+        Where it lies.
+    kind
+        '.pt2' or 'TorchScript'.
+    data
+        What torch will be given.
+    sha256
+        Digest of the file, for provenance.
+    request
+        What the user is asked.
+    """
+
+    file: Path
+    kind: str
+    data: bytes
+    sha256: str
+    request: TrustRequest
+
+
+def read_program(file: Path, others: Iterable[Path]) -> Program:
+    """Read a program for showing, agreeing and loading; nothing of it runs.
+
+    Parameters
+    ----------
+    file
+        The program.
+    others
+        More files that take part in the yes: model.yaml.
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, damaged, of another kind, or holds parts that could run code.
+    """
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError as exc:
+        raise ModelFileError(file, "the program is missing", "Put it beside model.yaml") from exc
+    except OSError as exc:
+        raise ModelFileError(file, f"it cannot be read: {exc}", "Check its permissions") from exc
+    kind = _kind(data, file)
+    if kind == ".pt2":
+        clean = clean_pt2(data, file)
+        listing, given = clean.listing, clean.data
+    else:
+        listing, given = read_torchscript(data, file), data
+    own_digest = hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(b"program\0" + bytes.fromhex(own_digest))
+    for path in others:
+        digest.update(path.name.encode() + b"\0" + bytes.fromhex(sha256_of(path)))
+    request = TrustRequest(file, digest.hexdigest(), readable(listing), what="saved program")
+    return Program(file, kind, given, own_digest, request)
+
+
+def load_program(program: Program, shape: tuple[int, ...]) -> nn.Module:
+    """Make a network of a program that the user has agreed to.
+
+    Parameters
+    ----------
+    program
+        From :func:`read_program`.
+    shape
+        Of the tensor that model.yaml makes of a CT.
+
+    Raises
+    ------
+    ModelFileError
+        torch cannot load it, or it was exported for another input.
+    """
+    if program.kind == "TorchScript":
+        return load_torchscript(program.data, program.file, shape)
+    return _load_pt2(program, shape)
+
+
+def _load_pt2(program: Program, shape: tuple[int, ...]) -> nn.Module:
+    import torch
+
+    try:
+        exported = torch.export.load(io.BytesIO(program.data))
+        network: nn.Module = torch.export.unflatten(exported)
+    except Exception as exc:  # other versions of torch write other graphs
+        first_line = f"{type(exc).__name__}: {exc}".splitlines()[0]
+        raise ModelFileError(
+            program.file,
+            f"torch {torch.__version__} cannot load it: {first_line}",
+            "Export the network again with this version of torch",
+        ) from exc
+    names = exported.graph_signature.user_inputs
+    inputs = [n for n in exported.graph.nodes if n.op == "placeholder" and n.name in names]
+    wanted = [list(node.meta["val"].shape) for node in inputs if "val" in node.meta]
+    if len(wanted) != 1:
+        raise ModelFileError(
+            program.file,
+            f"it takes {len(inputs)} inputs",
+            "Export a network that takes one tensor: the CT",
+        )
+    # Sizes that were left free at the export are symbols.
+    fixed = [n if isinstance(n, int) else None for n in wanted[0]]
+    if len(fixed) != len(shape) or any(
+        n is not None and n != given for n, given in zip(fixed, shape, strict=True)
+    ):
+        words = ", ".join("any" if n is None else str(n) for n in fixed)
+        raise ModelFileError(
+            program.file,
+            f"it was exported for an input of shape [{words}], and model.yaml makes {list(shape)}",
+            "Set 'input' in model.yaml to that size, or export the network for this one",
+        )
+    return network
+
+
+def _kind(data: bytes, file: Path) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = {name.partition("/")[2] for name in archive.namelist()}
+            names = set(archive.namelist())
+    except zipfile.BadZipFile:
+        parts, names = set(), set()
+    if any(p.startswith("models/") for p in parts) or "serialized_exported_program.json" in names:
+        return ".pt2"
+    if any(p.startswith("code/") for p in parts):
+        return "TorchScript"
+    raise ModelFileError(
+        file,
+        "it is neither a .pt2 file nor TorchScript",
+        "Name a program saved by torch.export.save or torch.jit.save; weights go under 'weights'",
+    )
