@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_hirescam.attention.capture import Progress, ShouldStop
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.evaluation.map_under_test import (
     Point,
     faults_named,

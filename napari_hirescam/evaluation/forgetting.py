@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hirescam.attention.capture import ShouldStop
+from napari_hirescam.attention.stopping import ShouldStop
 from napari_hirescam.models.borrow import borrowed
 from napari_hirescam.models.dry_run import find_layer, is_input
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.attention import METHODS, AttentionMap, Explanation, explain
-from napari_hirescam.attention.capture import Progress, ShouldStop
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import AttributionError, Cancelled, HirescamError, InputError
 from napari_hirescam.evaluation.findings import MapFacts
 from napari_hirescam.volume import FloatArray, Grid, Volume

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_hirescam.attention.capture import Progress, ShouldStop, run_and_capture
+from napari_hirescam.attention.capture import run_and_capture
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.evaluation.removal_curves import (
     IntArray,
     Scores,

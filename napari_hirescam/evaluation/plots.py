@@ -86,13 +86,13 @@ def _draw_removal(figure: Figure, finding: RemovalTest, palette: Palette) -> lis
     wide = figure.get_figwidth() >= _WIDE
     grid = figure.subplots(2, 2 if wide else 1, squeeze=False, sharex=True)
     deletion, insertion = (grid[0, 0], grid[0, 1]) if wide else (grid[0, 0], grid[1, 0])
-    share = 100 * curves.fractions
+    counts = curves.counts
     claim = f"the map: score {chr(0x2212)} sum removed"
-    _curves(deletion, share, curves.deletion, curves.random_deletion, palette, "logits")
-    deletion.plot(share, curves.predicted_deletion, "--", color=palette.claim, label=claim)
-    _curves(insertion, share, curves.insertion, curves.random_insertion, palette, "logits")
+    _curves(deletion, counts, curves.deletion, curves.random_deletion, palette, "logits")
+    deletion.plot(counts, curves.predicted_deletion, "--", color=palette.claim, label=claim)
+    _curves(insertion, counts, curves.insertion, curves.random_insertion, palette, "logits")
     claim = "the map: bias + sum put back"
-    insertion.plot(share, curves.predicted_insertion, "--", color=palette.claim, label=claim)
+    insertion.plot(counts, curves.predicted_insertion, "--", color=palette.claim, label=claim)
     deletion.set_title("Deletion: strongest cells set to zero")
     insertion.set_title("Insertion: strongest cells put back")
     deletion.set_ylabel("logit")
@@ -107,14 +107,26 @@ def _draw_removal(figure: Figure, finding: RemovalTest, palette: Palette) -> lis
             ),
         )
         for ax, (scores, random) in zip(grid[1], below, strict=True):
-            _curves(ax, share, scores, random, palette, "probabilities")
+            _curves(ax, counts, scores, random, palette, "probabilities")
             ax.set_ylim(-0.03, 1.03)
             ax.set_ylabel("probability")
         lowest = list(grid[1])
+    if curves.is_concentrated:
+        for ax in grid.ravel():
+            _logarithmic(ax, curves.n_cells)
     what = ("removed", "put back") if wide else ("changed",)
     for ax, word in zip(lowest, what, strict=True):
-        ax.set_xlabel(f"cells {word} (% of {curves.n_cells})")
+        ax.set_xlabel(f"cells {word} (of {curves.n_cells})")
     return list(grid.ravel())
+
+
+def _logarithmic(ax: Axes, largest: int) -> None:
+    """Spread the first few cells over the axis; zero is on it too."""
+    ax.set_xscale("symlog", linthresh=1)
+    ticks = [0, *(10**power for power in range(len(str(largest))))]
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.set_xlim(-0.2, 1.5 * largest)
+    ax.minorticks_off()
 
 
 def _draw_occlusion(figure: Figure, finding: OcclusionTest, palette: Palette) -> list[Axes]:
@@ -161,7 +173,7 @@ def _draw_randomisation(figure: Figure, finding: RandomisationTest, palette: Pal
     ax.set_ylim(-1.05, 1.12)
     ax.set_ylabel("rank correlation with the map")
     ax.set_xlabel("weights randomised down to this layer")
-    ax.set_title("Weights forgotten, from the output down")
+    ax.set_title("Weights randomised, from the output down")
     return [ax]
 
 

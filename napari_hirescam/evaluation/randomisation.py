@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.attention.capture import Progress, ShouldStop
 from napari_hirescam.attention.raw import attention_maps
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import Cancelled
 from napari_hirescam.evaluation.forgetting import LayerOrder, copied, randomise_layer, seed_of
 from napari_hirescam.models.scores import PLAIN_OUTPUT

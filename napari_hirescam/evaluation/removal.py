@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.attention.capture import Progress, ShouldStop
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.evaluation.removal_curves import (
     IntArray,
     RemovalCurves,
@@ -74,7 +74,8 @@ def deletion_insertion(
     slices_per_chunk
         How many slices a network with a 2-D trunk runs at once.
     steps
-        About how many points a curve has; a small map gets one for each cell.
+        Evenly spread points of a curve; at its ends there are as many more. A map of no more
+        cells gets a point for each.
     n_random
         Random orders.
     seed
@@ -185,10 +186,16 @@ def _points(n_cells: int, n_half: int, steps: int) -> IntArray:
     """Choose how many cells are removed at each point; with c, n - c is among them."""
     if n_cells <= steps:
         return np.arange(n_cells + 1)
-    # Close together at both ends: there lie the strongest cells for and against the label.
+    # Close together at both ends: there lie the strongest cells for and against the label. Of a
+    # large map these are so few that even steps would jump over them.
     even = np.linspace(0.0, np.pi / 2, steps + 1)
-    counts = np.rint(n_cells * np.sin(even) ** 2).astype(np.int64)
-    counts = np.concatenate([counts, [n_half]])
+    counts = np.concatenate(
+        [
+            np.rint(n_cells * np.sin(even) ** 2),
+            np.rint(np.geomspace(1, n_cells / 4, steps // 2 + 1)),
+            [n_half],
+        ]
+    ).astype(np.int64)
     return np.unique(np.concatenate([counts, n_cells - counts]))
 
 

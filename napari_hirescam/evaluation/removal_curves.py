@@ -14,6 +14,8 @@ IntArray = npt.NDArray[np.int64]
 
 #: The largest departure, relative to the numbers involved, that is rounding and nothing more.
 _ROUNDING = 1e-4
+#: Share of the cells that an even axis shows as hardly more than a point.
+_FEW = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,11 @@ class RemovalCurves:
     def fractions(self) -> FloatArray:
         """Share of the cells removed or put back at each point, [P]."""
         return self.counts / self.n_cells
+
+    @property
+    def is_concentrated(self) -> bool:
+        """True if so few cells hold half of the attention that an even axis would hide them."""
+        return 0 < self.n_half < _FEW * self.n_cells
 
     @property
     def random_insertion(self) -> Scores:

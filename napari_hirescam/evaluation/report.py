@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from napari_hirescam.attention.export import map_file_name
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.evaluation.findings import Finding, MapFacts
+from napari_hirescam.evaluation.findings import Finding
 from napari_hirescam.evaluation.plots import LIGHT, draw
 from napari_hirescam.safe_write import replace_file
 
@@ -18,11 +19,21 @@ _INCHES = (9.0, 6.0)
 _DOTS_PER_INCH = 150
 
 
-def report_file_names(subject: MapFacts, key: str) -> list[str]:
+def report_file_names(ct: str, label: str, method: str, key: str) -> list[str]:
     """Names of the files of one test of one map: CT, label, method, test."""
-    whole = map_file_name(subject.ct, subject.label, subject.method)
-    stem = f"{whole.removesuffix('.nii.gz')}_{key}"
+    stem = f"{map_file_name(ct, label, method).removesuffix('.nii.gz')}_{key}"
     return [f"{stem}{ending}" for ending in _ENDINGS]
+
+
+def refuse_existing(folder: str | Path, names: Iterable[str]) -> None:
+    """Raise VolumeError if any of these files are in the folder already."""
+    there = [name for name in names if (Path(folder) / name).exists()]
+    if there:
+        raise VolumeError(
+            folder,
+            f"it already holds {', '.join(there)}",
+            "Choose another folder, or overwrite (--overwrite on the command line)",
+        )
 
 
 def save_finding(finding: Finding, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
@@ -45,14 +56,10 @@ def save_finding(finding: Finding, folder: str | Path, *, overwrite: bool = Fals
         A file exists already, or cannot be written.
     """
     folder = Path(folder)
-    names = report_file_names(finding.subject, finding.key)
-    there = [name for name in names if (folder / name).exists()]
-    if there and not overwrite:
-        raise VolumeError(
-            folder,
-            f"it already holds {', '.join(there)}",
-            "Choose another folder, or overwrite (--overwrite on the command line)",
-        )
+    about = finding.subject
+    names = report_file_names(about.ct, about.label, about.method, finding.key)
+    if not overwrite:
+        refuse_existing(folder, names)
     facts = json.dumps(finding.facts(), indent=1, allow_nan=False, ensure_ascii=False)
     contents = (table_as_csv(finding).encode(), plot_as_png(finding), f"{facts}\n".encode())
     try:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.attention.capture import Progress, ShouldStop, run_and_capture
+from napari_hirescam.attention.capture import run_and_capture
 from napari_hirescam.attention.raw import features_first
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import Cancelled
 from napari_hirescam.models.borrow import SplitNetwork, borrowed
 from napari_hirescam.models.dry_run import find_layer, is_input, split_call
