@@ -376,7 +376,7 @@ def test_a_network_that_needs_the_plain_memory_layout_gets_it() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             x = self.act(self.norm(self.conv(x)))
-            return self.fc(x.view(8, -1).mean(1, keepdim=True).T)
+            return self.fc(x.view(1, -1)[:, :8])
 
     network, given = Views(), torch.randn(SHAPE)
     prepared = prepare_network(network, given, "act")
