@@ -72,15 +72,13 @@ def key_value(text: str) -> tuple[str, Any]:
     InputError
         There is no key, or the value is no plain value.
     """
-    import yaml
+    from napari_hirescam.models.draft import plain_value
 
     key, sign, value = text.partition("=")
     if not sign or not key.strip().isidentifier():
         raise InputError("--arg", f"{text!r} is not key=value", "Give spatial_dims=3, say")
-    try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as exc:
-        raise InputError("--arg", f"{value!r} is not a plain value", "Give it as in YAML") from exc
+    with named_by_option():
+        return key.strip(), plain_value(value)
 
 
 def entry(value: Any) -> Any:

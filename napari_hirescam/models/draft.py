@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from napari_hirescam.errors import InputError, ModelFileError
 from napari_hirescam.models.architectures import build_by_name, default_target_layer
@@ -165,7 +165,25 @@ def fitting_lengths(network: nn.Module, rank: int, channels: int) -> tuple[tuple
     return tuple(taken), len(taken) in (0, len(lengths))
 
 
-def suggest_activation(n_labels: int) -> str:
+def plain_value(text: str) -> Any:
+    """Read the value of an argument as model.yaml would: true, 3, [1, 2], text.
+
+    Raises
+    ------
+    InputError
+        It is no plain value.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise InputError(
+            "arguments", f"{text!r} is not a plain value", "Give 3, true, [1, 2] or text"
+        ) from exc
+
+
+def suggest_activation(n_labels: int) -> Literal["sigmoid", "softmax"]:
     """Two outputs are mostly one of two classes; one, or many, are mostly findings."""
     return "softmax" if n_labels == 2 else "sigmoid"
 
