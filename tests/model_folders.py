@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import torch
 import yaml
 
 HERE = Path(__file__).parent
@@ -36,4 +38,43 @@ def make_luna_folder(folder: Path, weights: Path, **changes: object) -> Path:
     }
     spec.update(changes)
     (folder / "model.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    return folder
+
+
+def write_bundle(folder: Path) -> Path:
+    """Write a small MONAI bundle, a 3-D ResNet for 32^3 patches and two classes."""
+    from monai.networks.nets import ResNet
+
+    arguments = {
+        "block": "basic",
+        "layers": [1, 1, 1, 1],
+        "spatial_dims": 3,
+        "n_input_channels": 1,
+        "num_classes": 2,
+        "block_inplanes": [2, 4, 4, 8],
+    }
+    torch.manual_seed(0)
+    for name in ("configs", "models"):
+        (folder / name).mkdir(parents=True)
+    torch.save(ResNet(**arguments).state_dict(), folder / "models" / "model.pt")
+    metadata = {
+        "name": "Nodule classifier",
+        "monai_version": "1.5.0",
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    "num_channels": 1,
+                    "spatial_shape": [32, 32, 32],
+                    "value_range": [0, 1],
+                }
+            },
+            "outputs": {"pred": {"channel_def": {"0": "no nodule", "1": "nodule"}}},
+        },
+    }
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    inference = {
+        "network_def": {"_target_": "ResNet", **arguments},
+        "network": "$@network_def.to(@device)",
+    }
+    (folder / "configs" / "inference.json").write_text(json.dumps(inference))
     return folder
