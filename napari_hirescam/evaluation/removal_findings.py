@@ -37,9 +37,10 @@ class RemovalTest:
         cells = f"the {count_cells(count, 'strongest')} of {curves.n_cells}"
         random = curves.random_deletion.logits[:, 0] - curves.random_deletion.logits[:, i]
         by_chance = f"{count_cells(count, 'random', 'A')} {takes(random.mean(), plural=count != 1)}"
+        claim = float(curves.sums[i]) * (1 if falls >= 0 else -1)
         headline = (
             f"Removing {cells} {takes(falls)} the logit; the map says "
-            f"{number(curves.sums[i], like=falls)}. {by_chance} it on average."
+            f"{number(claim, like=falls)}. {by_chance} it on average."
         )
         lines = [headline]
         if not curves.n_half:
