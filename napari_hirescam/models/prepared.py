@@ -9,7 +9,6 @@ a frozen copy; the user's network is never changed.
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,22 +18,20 @@ import torch
 from torch import Tensor, nn
 
 from napari_hirescam.errors import Cancelled
-from napari_hirescam.models.borrow import SplitNetwork, borrowed
+from napari_hirescam.models.borrow import borrowed
 from napari_hirescam.models.dry_run import (
     find_layer,
     floating_type,
     is_input,
-    one_tensor,
 )
 from napari_hirescam.models.faster_layers import PackedConvolution, can_be_packed, fold_norm
 from napari_hirescam.models.module_calls import ModuleCalls, give_up_if
-from napari_hirescam.models.scores import PLAIN_OUTPUT, read_scores, run_network
+from napari_hirescam.models.same_results import Results
+from napari_hirescam.models.scores import PLAIN_OUTPUT
 from napari_hirescam.models.spec import OutputSpec
 
 #: Largest difference allowed, relative to the largest value of logits or activation.
 _TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-12}
-# Slices a network that takes them one by one is tried on.
-_SLICES = 2
 
 _Replacements = dict[str, nn.Module]
 
@@ -147,16 +144,19 @@ def _prepare(
     ]
     calls = ModuleCalls(traced, tuple(watched), stop)
     with calls:
-        expected = _Results.of(traced, given, target_layer, output)
+        expected = Results.of(traced, given, target_layer, output)
     calls.finish()
     if not expected.say_something:
         return Preparation(network, notes=("its target layer is dead or NaN on this input",))
-    folded: _Replacements = {}
-    for maker, norm in calls.foldable:
-        folded |= {names[maker]: fold_norm(maker, norm), names[norm]: nn.Identity()}
+    pairs = calls.foldable
     shapes = {names[module]: shape for module, shape in calls.below.items()}
-    count = len(calls.foldable)
-    del calls, traced, names, watched
+
+    def folded() -> _Replacements:
+        made: _Replacements = {}
+        for maker, norm in pairs:
+            made |= {names[maker]: fold_norm(maker, norm), names[norm]: nn.Identity()}
+        return made
+
     notes: list[str] = []
     for way in _ways(original, folded, shapes):
         give_up_if(stop)
@@ -167,18 +167,20 @@ def _prepare(
                 continue
             trial = _assembled(original, replacements, channels_last=way.channels_last)
             with _stoppable(trial, stop):
-                found = _Results.of(trial, given, target_layer, output)
-        except (RuntimeError, TypeError, AttributeError, NotImplementedError) as exc:
+                found = Results.of(trial, given, target_layer, output)
+        except (Cancelled, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as exc:  # noqa: BLE001 - the network may need what was taken from it
             notes.append(f"{way.name}: {' '.join(str(exc).split())}")
             continue
         difference = found.difference_from(expected)
         if difference <= _TOLERANCES[given.dtype]:
             # A fresh copy again: the trial may have changed what the network keeps as state.
             ready = _assembled(original, replacements, channels_last=way.channels_last)
-            return Preparation(ready, count, packed, tuple(notes), stamp)
+            return Preparation(ready, len(pairs), packed, tuple(notes), stamp)
         notes.append(f"{way.name}: its results differ by {difference:.1g} of the largest value")
     return Preparation(
-        network, notes=(*notes, "nothing in this network can be folded or reordered")
+        network, notes=tuple(notes) or ("nothing in this network can be folded or reordered",)
     )
 
 
@@ -202,22 +204,25 @@ class _Way:
 
 
 def _ways(
-    original: nn.Module, folded: _Replacements, shapes: dict[str, tuple[int, ...]]
+    original: nn.Module,
+    folded: Callable[[], _Replacements],
+    shapes: dict[str, tuple[int, ...]],
 ) -> list[_Way]:
-    plain = _Way("batch norms folded", channels_last=False, replacements=lambda: folded)
+    plain = _Way("batch norms folded", channels_last=False, replacements=folded)
     # Measured on CPUs only; on other devices torch's own choice of layout stands.
     if {tensor.device.type for tensor in original.parameters()} != {"cpu"}:
         return [plain]
 
     def with_packed() -> _Replacements:
-        layers = dict(original.named_modules())
-        return folded | {
-            name: PackedConvolution(module, shape)
+        made = folded()
+        layers = {**dict(original.named_modules()), **made}
+        return made | {
+            name: PackedConvolution(layers[name], shape)
             for name, shape in shapes.items()
-            if can_be_packed(module := folded[name] if name in folded else layers[name])
+            if can_be_packed(layers[name])
         }
 
-    last = _Way("channels last", channels_last=True, replacements=lambda: folded)
+    last = _Way("channels last", channels_last=True, replacements=folded)
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return [last, plain]
     return [_Way("weights reordered", channels_last=True, replacements=with_packed), last, plain]
@@ -277,55 +282,3 @@ def _as_tensor(example: Tensor | Sequence[int], network: nn.Module) -> Tensor:
     if not isinstance(example, Tensor):
         example = torch.randn(tuple(example), generator=torch.Generator().manual_seed(0))
     return example.detach().to(device, floating_type(network))
-
-
-@dataclass(frozen=True, eq=False)
-class _Results:
-    """What must not change: the target layer's output, each time it runs, and the logits."""
-
-    tensors: tuple[Tensor, ...]
-
-    @classmethod
-    def of(
-        cls, network: nn.Module, given: Tensor, target_layer: str, output: OutputSpec
-    ) -> _Results:
-        seen: list[Tensor] = []
-        thread = threading.get_ident()
-
-        def keep(_module: nn.Module, _args: Any, result: Any) -> None:
-            if threading.get_ident() == thread:
-                # A copy: an in-place operation may follow.
-                seen.append(one_tensor(result, target_layer).clone())
-
-        with ExitStack() as stack:
-            if not is_input(network, target_layer):
-                hook = find_layer(network, target_layer).register_forward_hook(keep)
-                stack.callback(hook.remove)
-            logits = _scores(network, given, target_layer, output)
-        return cls((*seen, logits.clone()))
-
-    @property
-    def say_something(self) -> bool:
-        return all(0 < float(tensor.abs().max()) < float("inf") for tensor in self.tensors)
-
-    def difference_from(self, other: _Results) -> float:
-        """Largest difference as a share of the largest value; NaN if there is a NaN."""
-        shares = [
-            (a - b).abs().max() / b.abs().max()
-            for a, b in zip(self.tensors, other.tensors, strict=True)
-        ]
-        return float(torch.stack(shares).max())
-
-
-def _scores(network: nn.Module, given: Tensor, target_layer: str, output: OutputSpec) -> Tensor:
-    """Score as few slices as show what every slice goes through."""
-    if output.over_slices is not None:
-        return run_network(network, given[:_SLICES], output)
-    halves = network.halves(target_layer) if isinstance(network, SplitNetwork) else None
-    if halves is None or output.layer is not None:
-        return run_network(network, given, output)
-    trunk, head = halves
-    activation = trunk(given[0, :_SLICES])
-    # The head may need all slices: those there are, again and again.
-    turns = torch.arange(given.shape[1], device=given.device) % len(activation)
-    return read_scores(head(activation[turns]), output)
