@@ -28,7 +28,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_hirescam import plugin
-from napari_hirescam.plugin.display_panel import BOTH
+from napari_hirescam.plugin.display_panel import BOTH, DIFFERENCE, ONE
 from napari_hirescam.plugin.view import window_with_widget
 from napari_hirescam.plugin.widget import HiResCAMWidget
 from napari_hirescam.sample import sample_ct_path, sample_model_path
@@ -106,8 +106,13 @@ def milliseconds(action: Callable[[], Any]) -> float:
 
 
 def choose_method(widget: HiResCAMWidget, key: str) -> None:
+    """Choose a method, as a user would."""
+    widget.display.method.key = key
+
+
+def show_as(widget: HiResCAMWidget, way: str) -> None:
     """Press the switch, as a user would."""
-    widget.display.method.value = key
+    widget.display.show_as.value = way
 
 
 def settle(turns: int = 20) -> None:
@@ -156,18 +161,38 @@ def main() -> None:
         print(f"  {name}: {spent:.0f} ms at most")
 
     names = widget.explanation.labels if widget.explanation else ()
-    switches: dict[str, list[float]] = {"label": [], "method": [], "side by side": []}
+    switches: dict[str, list[float]] = {
+        "label": [],
+        "method": [],
+        "smooth or blocks": [],
+        "grid of cells": [],
+        "side by side": [],
+        "difference": [],
+    }
+    methods = tuple(widget.explanation.maps) if widget.explanation else ()
     for k in range(SWITCHES):
         label = names[k % len(names)]
         switches["label"].append(milliseconds(lambda name=label: widget.labels.set_ticked([name])))
         settle()
-        method = ("gradcam", "hirescam")[k % 2]
+        method = methods[(k + 1) % len(methods)]
         switches["method"].append(milliseconds(lambda key=method: choose_method(widget, key)))
         settle()
     for k in range(4):
-        way = (BOTH, "hirescam")[k % 2]
-        switches["side by side"].append(milliseconds(lambda key=way: choose_method(widget, key)))
+        joint = ("cells", "smooth")[k % 2]
+        switches["smooth or blocks"].append(
+            milliseconds(lambda key=joint: setattr(widget.display.smooth, "value", key))
+        )
         settle()
+        drawn = k % 2 == 0
+        switches["grid of cells"].append(
+            milliseconds(lambda on=drawn: widget.display.cells.setChecked(on))
+        )
+        settle()
+    for what in (BOTH, DIFFERENCE):
+        for k in range(4):
+            way = (what, ONE)[k % 2]
+            switches[what].append(milliseconds(lambda key=way: show_as(widget, key)))
+            settle()
     for what, spent in switches.items():
         print(
             f"switching {what}: median {statistics.median(spent):.0f} ms, "

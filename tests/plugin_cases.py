@@ -114,5 +114,9 @@ def run(qtbot, widget) -> None:
 
 
 def map_names(viewer) -> list[str]:
-    shown = (layer for layer in viewer.layers if layer.visible and "CAM" in layer.name)
+    shown = (
+        layer
+        for layer in viewer.layers
+        if layer.visible and layer.metadata.get("napari_hirescam", {}).get("kind") == "map"
+    )
     return [layer.name.split(" (")[0] for layer in shown]

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from plugin_cases import LABELS, load_model, make_model, map_names, open_ct, run
+from plugin_cases import (
+    LABELS,
+    load_model,
+    make_model,
+    make_volume,
+    map_names,
+    open_ct,
+    run,
+    write_ct,
+)
 from qtpy.QtWidgets import QComboBox
 
-from napari_hirescam.plugin.display_panel import BOTH, ONE
+from napari_hirescam.attention import METHODS
+from napari_hirescam.plugin.display_panel import BOTH, DIFFERENCE, ONE
 
 pytest_plugins = ["plugin_window"]
 
@@ -67,6 +78,96 @@ def test_ticking_and_switching_show_maps_without_another_run(done, viewer, monke
     (layer,) = done.maps.layers.values()
     low, high = layer.contrast_limits
     assert low == -high
+
+
+def test_every_method_is_offered_with_its_formula_and_shown_without_another_run(done, viewer):
+    chooser = done.display.method
+    keys = [chooser.itemData(row) for row in range(chooser.count())]
+    assert keys == list(done.explanation.maps)
+    assert {"gradcam++", "xgradcam", "layercam", "closed_form"} <= set(keys)
+    chooser.key = "layercam"
+    assert METHODS["layercam"].formula in chooser.toolTip()
+    assert METHODS["layercam"].source in chooser.toolTip()
+    assert map_names(viewer) == [f"LayerCAM: {done.labels.ticked[0]}"]
+
+
+def test_a_difference_of_two_methods_is_one_signed_layer(done, viewer):
+    done.display.show_as.value = DIFFERENCE
+    done.display.second.key = "layercam"
+    top = done.labels.ticked[0]
+    minus = "\N{MINUS SIGN}"
+    assert map_names(viewer) == [f"HiResCAM {minus} LayerCAM: {top}"]
+    assert not done.display.evidence.isEnabled()
+    assert f"HiResCAM {minus} LayerCAM" in done.labels_panel.proof.text()
+    assert done.labels_panel.proof.toolTip()
+
+
+def test_a_method_is_never_compared_with_itself(done):
+    done.display.show_as.value = DIFFERENCE
+    done.display.method.key = done.display.second.key
+    assert done.display.second.key != done.display.method.key
+    done.display.show_as.value = BOTH
+    assert len(set(done.display.methods)) == 2
+
+
+def test_the_grid_of_the_cells_follows_the_maps(done, viewer):
+    done.display.cells.setChecked(True)
+    layer = done.view.cell_grid.layer
+    assert layer.visible
+    before = layer.translate.copy(), layer.data.copy()
+    done.display.placement.setCurrentIndex(done.display.placement.findData("stretch"))
+    assert not all(
+        np.array_equal(a, b) for a, b in zip(before, (layer.translate, layer.data), strict=True)
+    )
+    done.labels.set_ticked([])
+    assert not layer.visible
+    done.labels.set_ticked(["mass"])
+    assert layer.visible
+    viewer.layers.remove(layer)
+    assert not done.display.cells.isChecked()
+
+
+def test_a_ct_moved_by_hand_makes_the_maps_outdated(done):
+    layer = done.ct.layer
+    before = layer.translate.copy()
+    layer.translate = before + 7
+    assert "The CT has moved" in done.run_panel.notices_text
+    layer.translate = before
+    assert done.run_panel.notices_text == ""
+
+
+def test_after_a_run_cells_have_their_size_in_the_patient(qtbot, widget, ct_file, tmp_path):
+    open_ct(qtbot, widget, ct_file)
+    load_model(qtbot, widget, make_model(tmp_path / "any", spacing_mm=None))
+    assert "own spacing" in widget.model._cells.text()
+    run(qtbot, widget)
+    # Three slices of 6 mm; a stride of 2 over columns of 4 mm.
+    assert "18 × 8 × 8 mm" in widget.model._cells.text()  # noqa: RUF001
+
+
+def test_a_second_ct_is_looked_at_where_it_lies(qtbot, done, viewer, tmp_path):
+    volume = make_volume(seed=1)
+    affine = volume.affine.copy()
+    affine[:3, 3] += (900.0, 0.0, 400.0)
+    open_ct(qtbot, done, write_ct(tmp_path / "far.nii.gz", replace(volume, affine=affine)))
+    low, high = (np.array(done.ct.layer.data_to_world(end)) for end in ((0, 0, 0), (23, 39, 39)))
+
+    def in_it() -> bool:
+        point, centre = np.array(viewer.dims.point), viewer.scene.camera.center
+        inside = (point >= low - 1).all() and (point <= high + 1).all()
+        return bool(inside and low[2] < centre[2] < high[2])
+
+    qtbot.waitUntil(in_it)
+
+
+def test_sections_fold_and_name_what_is_in_them(done):
+    section = done.sections["ct"]
+    section.unfolded = False
+    assert not done.ct.isVisibleTo(done)
+    assert "chest" in section.header.text()
+    section.unfolded = True
+    assert done.ct.isVisibleTo(done)
+    assert done.sections["labels"].header.text().endswith("Labels of chest")
 
 
 def test_side_by_side_shows_both_methods_and_can_be_left(done, viewer):

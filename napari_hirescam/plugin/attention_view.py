@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_hirescam.plugin.cell_grid import CellGrid
-from napari_hirescam.plugin.ct_layers import world_transform
 from napari_hirescam.plugin.map_layers import MapLayers
 from napari_hirescam.plugin.map_style import MapKey, peak_mm
 from napari_hirescam.plugin.side_by_side import SideBySide
@@ -24,40 +21,10 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
 
     from napari_hirescam.attention.result import Explanation
-    from napari_hirescam.models import Classifier
     from napari_hirescam.plugin.display_panel import DisplayPanel
-    from napari_hirescam.plugin.window_centre import WindowCentre
-    from napari_hirescam.volume import FloatArray, Volume
+    from napari_hirescam.plugin.run_record import RunRecord
 
 _N_SLICE_AXES = 2
-
-
-@dataclass(frozen=True, eq=False)
-class RunRecord:
-    """What was explained.
-
-    Parameters
-    ----------
-    layer, volume
-        The CT as a layer, and as it was read from there.
-    classifier
-        The model, at the layer it was explained at.
-    centre
-        Where a patch network looked.
-    transform
-        Where the layer lay then: 4x4, index to mm.
-    """
-
-    layer: Image
-    volume: Volume
-    classifier: Classifier
-    centre: WindowCentre | None
-    transform: FloatArray
-
-    @property
-    def ct_moved(self) -> bool:
-        """True if the layer no longer lies where it lay."""
-        return not np.allclose(world_transform(self.layer), self.transform, atol=1e-4)
 
 
 class AttentionView(QObject):

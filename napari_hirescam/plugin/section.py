@@ -1,9 +1,11 @@
-"""A part of the dock widget that folds away under its title."""
+"""Parts of the dock widget that fold away under their titles, in one column."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 _OPEN, _CLOSED = "▾", "▸"
 # Flat, so that titles are not taken for one more row of buttons.
@@ -80,3 +82,19 @@ class Section(QFrame):
         summary = f":  {self._summary}" if self._summary and not self.unfolded else ""
         # An ampersand would underline the letter that follows it.
         self.header.setText(f"{arrow}  {self._title}{summary}".replace("&", "&&"))
+
+
+def scrolled_column(widgets: Iterable[QWidget], stretched: QWidget) -> QScrollArea:
+    """Stack widgets in an area that scrolls up and down; one takes the room that is left."""
+    content = QWidget()
+    column = QVBoxLayout(content)
+    column.setContentsMargins(4, 4, 4, 4)
+    column.setSpacing(4)
+    for widget in widgets:
+        column.addWidget(widget, 1 if widget is stretched else 0)
+    scroll = QScrollArea()
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setWidget(content)
+    return scroll

@@ -6,28 +6,21 @@ from typing import TYPE_CHECKING
 
 import napari
 import numpy as np
-from napari.layers import Image, Points
+from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
-from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer
 
 from napari_hirescam.errors import HirescamError
-from napari_hirescam.plugin.attention_view import AttentionView, RunRecord
-from napari_hirescam.plugin.compute_panel import ComputePanel
 from napari_hirescam.plugin.ct_layers import volume_from_layer, world_transform
-from napari_hirescam.plugin.ct_panel import CtPanel
-from napari_hirescam.plugin.display_panel import DisplayPanel
 from napari_hirescam.plugin.jobs import tell_error
-from napari_hirescam.plugin.label_model import LabelTableModel
-from napari_hirescam.plugin.labels_panel import LabelsPanel
-from napari_hirescam.plugin.map_layers import MapLayers
-from napari_hirescam.plugin.map_style import MapKey
-from napari_hirescam.plugin.model_panel import ModelPanel
-from napari_hirescam.plugin.run_panel import RunPanel
-from napari_hirescam.plugin.saving import MapSaver
-from napari_hirescam.plugin.section import Section
+from napari_hirescam.plugin.panels import Panels
+from napari_hirescam.plugin.run_record import (
+    RunRecord,
+    layer_of_old_maps,
+    notes_of_run,
+    outdated_by,
+)
 from napari_hirescam.plugin.viewer_events import ViewerEvents, without_proxy
-from napari_hirescam.plugin.window_centre import window_centre
 
 if TYPE_CHECKING:
     from napari.utils.events import Event
@@ -35,10 +28,8 @@ if TYPE_CHECKING:
     from napari_hirescam.attention.result import Explanation
     from napari_hirescam.volume import Volume
 
-_WIDTH = 390
 
-
-class HiResCAMWidget(QWidget):
+class HiResCAMWidget(Panels):
     """Choose a CT and a model, run, and look at what the model used for its scores.
 
     Parameters
@@ -49,9 +40,9 @@ class HiResCAMWidget(QWidget):
 
     # napari knows what to pass by the argument's name; it does not read the annotation.
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = viewer = without_proxy(napari_viewer)
-        self._events, self._points_events = ViewerEvents(), ViewerEvents()
+        self._viewer = without_proxy(napari_viewer)
+        super().__init__(self._viewer)
+        self._events = ViewerEvents()
         self._asked: RunRecord | None = None
         self._shown: tuple[str, ...] = ()
         self._docked = False
@@ -64,40 +55,8 @@ class HiResCAMWidget(QWidget):
         self._look_soon = self._at_once_after(self._look_at_new_ct)
         self._new_ct: Image | None = None
 
-        self.labels = LabelTableModel(self._colour_of)
-        self.ct = CtPanel(viewer)
-        self.model = ModelPanel()
-        self.run_panel = RunPanel()
-        self.labels_panel = LabelsPanel(self.labels)
-        self.display = DisplayPanel()
-        self.compute = ComputePanel()
-        self.view = AttentionView(
-            viewer, self.display, lambda: self.labels.ticked, self._on_map_deleted, self
-        )
-        self.saver = MapSaver(self)
-        self.sections = self._sections()
-        self._lay_out()
         self._connect()
         self._update_ready()
-
-    @property
-    def explanation(self) -> Explanation | None:
-        """What is shown."""
-        return self.view.explanation
-
-    @property
-    def record(self) -> RunRecord | None:
-        """What the shown explanation is of."""
-        return self.view.record
-
-    @property
-    def maps(self) -> MapLayers:
-        """The map layers."""
-        return self.view.maps
-
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Ask for a width in which nothing is cut."""
-        return QSize(_WIDTH, 720)
 
     def run(self) -> None:
         """Explain the chosen CT with the loaded model."""
@@ -110,7 +69,7 @@ class HiResCAMWidget(QWidget):
             tell_error(error)
             return
         self.ct.show_doubt()
-        centre = window_centre(self._viewer) if classifier.spec.input.needs_point else None
+        centre = self.place.centre if classifier.spec.input.needs_point else None
         self._asked = RunRecord(layer, volume, classifier, centre, world_transform(layer))
         self.run_panel.start(
             volume,
@@ -149,37 +108,6 @@ class HiResCAMWidget(QWidget):
         timer.timeout.connect(slot)
         return timer
 
-    def _sections(self) -> dict[str, Section]:
-        return {
-            "ct": Section("CT", self.ct),
-            "model": Section("Model", self.model),
-            "labels": Section("Labels", self.labels_panel),
-            "display": Section("Attention maps", self.display),
-            "advanced": Section(
-                "Advanced", self.compute, unfolded=False, tip="Where the network is computed."
-            ),
-        }
-
-    def _lay_out(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(4, 4, 4, 4)
-        column.setSpacing(4)
-        for name, section in self.sections.items():
-            # Labels take the room that is left, as the only part that knows what to do with it.
-            column.addWidget(section, 1 if name == "labels" else 0)
-            if name == "model":
-                column.addWidget(self.run_panel)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(scroll)
-        self.setMinimumWidth(330)
-
     def _connect(self) -> None:
         self.ct.changed.connect(self._update_ready)
         self.ct.opened.connect(self._on_ct_opened)
@@ -194,19 +122,15 @@ class HiResCAMWidget(QWidget):
         self.run_panel.busy_changed.connect(self._tidy_soon.start)
         self.labels.ticks_changed.connect(self._show_maps)
         self.labels_panel.table.current_changed.connect(self._update_proof)
-        self.labels_panel.named.connect(self.sections["labels"].set_title)
         self.display.maps_changed.connect(self._show_maps)
         self.display.three_d_toggled.connect(self._toggle_3d)
         self.display.peak_requested.connect(self.go_to_peak)
         self.display.save_requested.connect(self._save)
+        self.place.moved.connect(self._on_place_moved)
         self.view.ct_moved.connect(self._update_notices)
         self.saver.progressed.connect(self.run_panel.show_progress)
         self.saver.busy_changed.connect(self._on_busy_changed)
-        self.sections["advanced"].folded.connect(self._on_advanced_folded)
-        viewer, events = self._viewer, self._events
-        events.connect(viewer.layers.events.removed, self._on_layer_removed)
-        events.connect(viewer.layers.selection.events.active, self._on_active_changed)
-        events.connect(viewer.dims.events.point, self._on_position_changed)
+        self._events.connect(self._viewer.layers.events.removed, self._on_layer_removed)
         for connections in self._all_events():
             self.destroyed.connect(connections.disconnect)
 
@@ -232,25 +156,17 @@ class HiResCAMWidget(QWidget):
         else:
             ready = True
             if classifier.spec.input.needs_point:
-                centre = window_centre(self._viewer)
+                centre = self.place.centre
                 hint = centre.sentence() if centre is not None else ""
         self.run_panel.set_ready(ready=ready, hint=hint)
-        self.sections["ct"].set_summary(self.ct.layer.name if self.ct.layer is not None else "")
-        self.sections["model"].set_summary(classifier.spec.name if classifier is not None else "")
+        self.summarise()
 
     def _on_busy_changed(self) -> None:
         if not self.ct.busy and self.saver.job is None:
             self.run_panel.hide_progress()
         self._update_ready()
 
-    def _on_active_changed(self, event: Event) -> None:
-        self._points_events.disconnect()
-        if isinstance(event.value, Points):
-            chosen = event.value.selected_data.events.items_changed
-            self._points_events.connect(chosen, self._on_position_changed)
-        self._on_position_changed()
-
-    def _on_position_changed(self, *_event: object) -> None:
+    def _on_place_moved(self) -> None:
         classifier = self.model.classifier
         if classifier is not None and classifier.spec.input.needs_point:
             self._update_ready()
@@ -302,15 +218,8 @@ class HiResCAMWidget(QWidget):
         self._update_ready()
 
     def _on_explained(self, volume: Volume, explanation: Explanation) -> None:
-        record, before = self._asked, self.record
-        self._asked = None
-        # Ticks are for a CT, and for a place in it where the model sees only a window.
-        same = (
-            record is not None
-            and before is not None
-            and record.layer is before.layer
-            and record.centre is None
-        )
+        record, self._asked = self._asked, None
+        same = record is not None and record.same_subject_as(self.record)
         self.view.take(explanation, record)
         self._shown = ()
         centre = record.centre if record is not None else None
@@ -339,9 +248,6 @@ class HiResCAMWidget(QWidget):
 
     # -- what is shown -------------------------------------------------------------------
 
-    def _colour_of(self, label: str) -> str | None:
-        return self.maps.colour_of(label)
-
     def _show_maps(self) -> None:
         ticked = self.labels.ticked
         self.view.show(self.ct.layer)
@@ -357,19 +263,11 @@ class HiResCAMWidget(QWidget):
             self.go_to_peak(added[-1])
         self._update_proof()
 
-    def _on_map_deleted(self, key: MapKey) -> None:
-        self.labels.untick(key.label)
-
     def _toggle_3d(self, on: bool) -> None:  # noqa: FBT001 - Qt's slot
         self.view.toggle_3d(on=on, idle_ct=self.ct.layer, others=self.ct.choices())
 
     def _layer_of_old_maps(self) -> str:
-        """Name the layer the shown maps belong to, if another one has been chosen since."""
-        classifier, explanation = self.model.classifier, self.explanation
-        if classifier is None or explanation is None:
-            return ""
-        shown = explanation.target_layer
-        return "" if shown == classifier.spec.target_layer else shown
+        return layer_of_old_maps(self.explanation, self.model.classifier)
 
     def _update_proof(self) -> None:
         self.labels_panel.show_proof(
@@ -381,27 +279,12 @@ class HiResCAMWidget(QWidget):
 
     def _update_notices(self) -> None:
         """Say what makes the shown maps outdated, and what happened while they were made."""
-        warnings = []
-        old, classifier = self._layer_of_old_maps(), self.model.classifier
-        if old and classifier is not None:
-            warnings.append(
-                f"The maps shown are of {old}. Run again to explain {classifier.spec.target_layer}."
-            )
+        explanation, record, old = self.explanation, self.record, self._layer_of_old_maps()
         self.maps.mark(f" [of {old}]" if old else "")
-        record, notes = self.record, []
-        if record is not None and record.ct_moved:
-            warnings.append("The CT has moved since these maps were computed: run again.")
-        if self.explanation is not None and record is not None:
-            source = record.volume.source
-            # What was noted when the CT was opened has been told then.
-            known = source.notes if source is not None else ()
-            told = self.explanation.provenance.get("notes", ())
-            notes = [note for note in told if note not in known]
-        self.run_panel.set_notices(warnings, notes)
-
-    def _on_advanced_folded(self, folded: bool) -> None:  # noqa: FBT001 - Qt's slot
-        if not folded:
-            self.compute.look_up()
+        self.run_panel.set_notices(
+            outdated_by(explanation, record, self.model.classifier),
+            notes_of_run(explanation, record),
+        )
 
     # -- saving, making a model, stopping --------------------------------------------------
 
@@ -435,4 +318,4 @@ class HiResCAMWidget(QWidget):
         self.view.leave()
 
     def _all_events(self) -> list[ViewerEvents]:
-        return [self._events, self._points_events, self.ct.events, *self.view.all_events()]
+        return [self._events, *self.viewer_events()]

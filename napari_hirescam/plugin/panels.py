@@ -1,0 +1,112 @@
+"""The dock widget's panels, stacked in one column of sections; what they do is elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_hirescam.plugin.attention_view import AttentionView
+from napari_hirescam.plugin.compute_panel import ComputePanel
+from napari_hirescam.plugin.ct_panel import CtPanel
+from napari_hirescam.plugin.display_panel import DisplayPanel
+from napari_hirescam.plugin.label_model import LabelTableModel
+from napari_hirescam.plugin.labels_panel import LabelsPanel
+from napari_hirescam.plugin.map_layers import MapLayers
+from napari_hirescam.plugin.map_style import MapKey
+from napari_hirescam.plugin.model_panel import ModelPanel
+from napari_hirescam.plugin.place_follower import PlaceFollower
+from napari_hirescam.plugin.run_panel import RunPanel
+from napari_hirescam.plugin.saving import MapSaver
+from napari_hirescam.plugin.section import Section, scrolled_column
+from napari_hirescam.plugin.viewer_events import ViewerEvents
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_hirescam.attention.result import Explanation
+    from napari_hirescam.plugin.run_record import RunRecord
+
+_WIDTH = 390
+
+
+class Panels(QWidget):
+    """Every panel, and what the viewer shows; the parts know nothing of each other.
+
+    Parameters
+    ----------
+    viewer
+        The viewer CTs are taken from and maps are shown in.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.labels = LabelTableModel(self._colour_of)
+        self.ct = CtPanel(viewer)
+        self.model = ModelPanel()
+        self.run_panel = RunPanel()
+        self.labels_panel = LabelsPanel(self.labels)
+        self.display = DisplayPanel()
+        self.compute = ComputePanel()
+        self.view = AttentionView(
+            viewer, self.display, lambda: self.labels.ticked, self._on_map_deleted, self
+        )
+        self.place = PlaceFollower(viewer, self)
+        self.saver = MapSaver(self)
+        self.sections = {
+            "ct": Section("CT", self.ct),
+            "model": Section("Model", self.model),
+            "labels": Section("Labels", self.labels_panel),
+            "display": Section("Attention maps", self.display),
+            "advanced": Section(
+                "Advanced", self.compute, unfolded=False, tip="Where the network is computed."
+            ),
+        }
+        self.sections["advanced"].folded.connect(self._on_advanced_folded)
+        self.labels_panel.named.connect(self.sections["labels"].set_title)
+        parts: list[QWidget] = list(self.sections.values())
+        parts.insert(2, self.run_panel)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(scrolled_column(parts, stretched=self.sections["labels"]))
+        self.setMinimumWidth(330)
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """What is shown."""
+        return self.view.explanation
+
+    @property
+    def record(self) -> RunRecord | None:
+        """What the shown explanation is of."""
+        return self.view.record
+
+    @property
+    def maps(self) -> MapLayers:
+        """The map layers."""
+        return self.view.maps
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Ask for a width in which nothing is cut."""
+        return QSize(_WIDTH, 720)
+
+    def summarise(self) -> None:
+        """Name CT and model in the titles, for when their sections are folded."""
+        layer, classifier = self.ct.layer, self.model.classifier
+        self.sections["ct"].set_summary(layer.name if layer is not None else "")
+        self.sections["model"].set_summary(classifier.spec.name if classifier is not None else "")
+
+    def viewer_events(self) -> list[ViewerEvents]:
+        """Every connection to the viewer, to be ended with the widget."""
+        return [self.ct.events, *self.place.all_events(), *self.view.all_events()]
+
+    def _colour_of(self, label: str) -> str | None:
+        return self.maps.colour_of(label)
+
+    def _on_map_deleted(self, key: MapKey) -> None:
+        self.labels.untick(key.label)
+
+    def _on_advanced_folded(self, folded: bool) -> None:  # noqa: FBT001 - Qt's slot
+        if not folded:
+            self.compute.look_up()
