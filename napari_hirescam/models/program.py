@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -108,8 +109,9 @@ def _load_pt2(program: Program, shape: tuple[int, ...]) -> nn.Module:
     import torch
 
     try:
-        exported = torch.export.load(io.BytesIO(program.data))
-        network: nn.Module = torch.export.unflatten(exported)
+        with warnings.catch_warnings(action="ignore"):  # torch's own, of its own old parts
+            exported = torch.export.load(io.BytesIO(program.data))
+            network: nn.Module = torch.export.unflatten(exported)
     except Exception as exc:  # other versions of torch write other graphs
         first_line = f"{type(exc).__name__}: {exc}".splitlines()[0]
         raise ModelFileError(

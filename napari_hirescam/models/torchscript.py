@@ -8,8 +8,12 @@ which modules are gone; here each of its operations becomes a module again, name
 from __future__ import annotations
 
 import io
+import logging
 import re
+import warnings
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +21,6 @@ from napari_hirescam.errors import ModelFileError
 from napari_hirescam.models.archive import MAX_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
     from torch import nn
 
@@ -82,10 +84,11 @@ def load_torchscript(data: bytes, file: Path, shape: tuple[int, ...]) -> nn.Modu
     import torch
 
     try:
-        load: Any = torch.jit.load
-        script = load(io.BytesIO(data), map_location="cpu").eval()
-        trainable = {name for name, _ in script.named_parameters()}
-        graph = _converted(script, torch.zeros(shape))
+        with _quiet():
+            load: Any = torch.jit.load
+            script = load(io.BytesIO(data), map_location="cpu").eval()
+            trainable = {name for name, _ in script.named_parameters()}
+            graph = _converted(script, torch.zeros(shape))
     except Exception as exc:  # loader and converter fail in any way
         first_line = f"{type(exc).__name__}: {exc}".splitlines()[0]
         raise ModelFileError(
@@ -98,19 +101,21 @@ def load_torchscript(data: bytes, file: Path, shape: tuple[int, ...]) -> nn.Modu
 
 
 def _converted(script: Any, example: torch.Tensor) -> torch.fx.GraphModule:
-    import logging
-    import warnings
-
     from torch._export.converter import TS2EPConverter
 
-    # The converter reports, at length, on sizes that it takes for fixed: they are.
+    program = TS2EPConverter(script, (example,)).convert()
+    return program.module(check_guards=False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch from reporting, at length, on sizes it takes for fixed: they are."""
     talk = logging.getLogger("torch._export")
     level = talk.level
     talk.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(action="ignore"):
-            program = TS2EPConverter(script, (example,)).convert()
-            return program.module(check_guards=False)
+            yield
     finally:
         talk.setLevel(level)
 
