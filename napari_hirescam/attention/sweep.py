@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_hirescam import __version__
 from napari_hirescam.attention.engine import explain
@@ -17,20 +14,15 @@ from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.result import Float32Array
 from napari_hirescam.attention.stitching import StitchedMap, stitch
 from napari_hirescam.attention.stopping import Progress, ShouldStop
+from napari_hirescam.attention.window_lattice import lay_lattice, windows_to_score
 from napari_hirescam.attention.window_scores import WindowScorer
-from napari_hirescam.errors import Cancelled, InputError
+from napari_hirescam.errors import InputError
 from napari_hirescam.models.one_ct import OneCTClassifier
 from napari_hirescam.models.placing import Point, along_patient_axes
-from napari_hirescam.models.preprocess import PreparedCT
-from napari_hirescam.volume import FloatArray, Grid, Shape3D, Volume, resample, scaling, translation
+from napari_hirescam.volume import FloatArray, Grid, Shape3D, Volume, resample
 
 if TYPE_CHECKING:
     from napari_hirescam.models.classifier import Classifier
-
-#: What is less dense than this is air; lung is about -850 HU.
-_AIR_HU = -900
-#: A window with a smaller share of its voxels above air is skipped.
-_LEAST_TISSUE = 0.02
 
 
 @dataclass(frozen=True)
@@ -166,15 +158,17 @@ def sweep(
     stop = should_stop or (lambda: False)
     tell = progress or (lambda _done, _total: None)
     model = OneCTClassifier(classifier, volume, stop)
-    lattice = _lattice(model.prepared, stride_mm)
-    windows = list(_windows(model.prepared, lattice, inside_body=inside_body, should_stop=stop))
+    lattice = lay_lattice(model.prepared, stride_mm)
+    windows = list(
+        windows_to_score(model.prepared, lattice, inside_body=inside_body, should_stop=stop)
+    )
     n_maps = len(windows) if maps_for_top == "all" else min(maps_for_top, len(windows))
     total = len(windows) + n_maps
     scorer = WindowScorer(model, batch)
     scores = scorer.scores([w.place for w in windows], lambda done: tell(done, total), stop)
     k = classifier.labels.index(label)
     ranked = np.argsort(-_log_odds(scores, k, classifier.spec.activation), kind="stable")
-    probabilities = classifier.probabilities(scores)[:, k]
+    probabilities = np.array([classifier.probabilities(row)[k] for row in scores])
     maps = []
     for done, at in enumerate(ranked[:n_maps], start=len(windows) + 1):
         place = windows[at].place
@@ -216,64 +210,6 @@ def sweep(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Lattice:
-    """The windows' centres, in voxels of the prepared CT."""
-
-    first: Shape3D
-    stride: Shape3D
-    shape: Shape3D
-    window: Shape3D
-    affine: FloatArray
-
-    @property
-    def reach(self) -> FloatArray:
-        """Distance along each axis up to which two windows show one spot."""
-        return np.maximum(np.asarray(self.window) / 2, self.stride)
-
-
-@dataclass(frozen=True)
-class _Window:
-    index: Shape3D
-    voxel: Shape3D
-    place: Point
-
-
-def _lattice(prepared: PreparedCT, stride_mm: float | None) -> _Lattice:
-    """Lay the fewest centres such that each voxel is within half a stride of one."""
-    spec, grid = prepared.spec, prepared.grid
-    middle = grid.to_world((np.asarray(grid.shape) - 1) / 2)
-    window = prepared.box_at(_point(middle)).shape
-    first, stride, shape = [0, 0, 0], [1, 1, 1], [1, 1, 1]
-    for axis, (n, length) in enumerate(zip(grid.shape, window, strict=True)):
-        if spec.fit != "window" and axis > 0:
-            # One slice, always whole: it goes up and down only.
-            first[axis], stride[axis] = n // 2, n
-            continue
-        wanted = length / 2 if stride_mm is None else stride_mm / grid.spacing_mm[axis]
-        stride[axis] = min(max(1, round(wanted)), n)
-        shape[axis] = -(-n // stride[axis])
-        first[axis] = (n - 1 - (shape[axis] - 1) * stride[axis]) // 2
-    affine = grid.affine @ translation(first) @ scaling(stride)
-    return _Lattice(_three(first), _three(stride), _three(shape), window, affine)
-
-
-def _windows(
-    prepared: PreparedCT, lattice: _Lattice, *, inside_body: bool, should_stop: ShouldStop
-) -> Iterator[_Window]:
-    for index in itertools.product(*(range(n) for n in lattice.shape)):
-        if should_stop():
-            raise Cancelled("the search was cancelled")
-        voxel = np.asarray(lattice.first) + np.asarray(index) * lattice.stride
-        place = _point(prepared.grid.to_world(voxel))
-        if not (inside_body and _is_air(prepared.inside(place))):
-            yield _Window(_three(index), _three(voxel), place)
-
-
-def _is_air(hu: npt.NDArray[Any]) -> bool:
-    return bool(np.count_nonzero(hu > _AIR_HU) <= _LEAST_TISSUE * hu.size)
-
-
 def _log_odds(scores: FloatArray, k: int, activation: str) -> FloatArray:
     """The logarithm of p / (1 - p), which still tells windows apart where p is 1.0000."""
     if activation == "sigmoid" or scores.shape[1] == 1:
@@ -307,12 +243,3 @@ def _provenance(volume: Volume, classifier: Classifier) -> dict[str, Any]:
         "target_layer": classifier.spec.target_layer,
         "notes": list(volume.source.notes if volume.source else ()),
     }
-
-
-def _point(mm: FloatArray) -> Point:
-    return float(mm[0]), float(mm[1]), float(mm[2])
-
-
-def _three(numbers: Sequence[int] | npt.NDArray[Any]) -> Shape3D:
-    a, b, c = (int(n) for n in numbers)
-    return a, b, c

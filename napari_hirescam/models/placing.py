@@ -228,3 +228,18 @@ def _smooth_along(
         slab = (slice(None),) * across + (slice(first, first + _SLAB),)
         ndimage.gaussian_filter1d(voxels[slab], sigma, axis, output=result[slab], mode="nearest")
     return result
+
+
+def along_patient_axes(values: npt.NDArray[Any], affine: FloatArray) -> Placed:
+    """Turn values on any permuted or flipped axes so that they run along (I, P, L)."""
+    linear = affine[:3, :3]
+    order = [int(np.argmax(np.abs(linear[axis]))) for axis in range(3)]
+    flips = [axis for axis in range(3) if linear[axis, order[axis]] < 0]
+    placed = np.eye(4)
+    placed[:3, 3] = affine[:3, 3]
+    for axis, old in enumerate(order):
+        step = linear[axis, old]
+        placed[axis, axis] = abs(step)
+        if axis in flips:
+            placed[axis, 3] += step * (values.shape[old] - 1)
+    return np.flip(values.transpose(order), tuple(flips)), placed
