@@ -41,7 +41,7 @@ _WINDOWS = {
     "Soft tissue: -160 to 240": (-160.0, 240.0),
     "Wide: -1000 to 1000": (-1000.0, 1000.0),
 }
-_NARROW, _ANY = 64, "any"
+_NARROW, _WIDE, _ANY = 64, 120, "any"
 
 
 class InputForm(QWidget):
@@ -62,6 +62,7 @@ class InputForm(QWidget):
         self.spacing = [_line(_NARROW, "own") for _ in range(3)]
         self.orientation = QComboBox()
         self.orientation.setEditable(True)
+        self.orientation.setMinimumWidth(_WIDE)
         self.orientation.addItems(list(_ORIENTATIONS))
         self.window_hu = [_line(_NARROW) for _ in range(2)]
         self.common_windows = _combo({"Common windows…": None, **_WINDOWS})
@@ -69,6 +70,7 @@ class InputForm(QWidget):
         self.subtract = _line(_NARROW)
         self.padding = QComboBox()
         self.padding.setEditable(True)
+        self.padding.setMinimumWidth(_WIDE)
         self.padding.addItems(["minimum", "edge", "-1000"])
         self.mean, self.std = _line(0, "none"), _line(0, "none")
         self._row("layout", "Arranged as", self.layout_choice, "How voxels become the tensor.")
@@ -132,6 +134,12 @@ class InputForm(QWidget):
         self.mean.setText(", ".join(map(_plain, spec.channel_mean or ())))
         self.std.setText(", ".join(map(_plain, spec.channel_std or ())))
         self.blockSignals(False)
+        self.edited.emit()
+
+    def ask_for_shape(self, words: str) -> None:
+        """Leave the size empty: nothing tells it."""
+        _fill(self.shape, None)
+        self.remarks["shape"].doubt(words)
         self.edited.emit()
 
     def fields(self) -> dict[str, Any]:

@@ -124,8 +124,8 @@ class InputStep(Step):
             remark = self.form.remarks.get(field)
             if remark is not None:
                 remark.doubt(f"Guessed: {words}.")
-        for field in self._suggestion.unknown:
-            self.form.remarks[field].doubt(
+        if "shape" in self._suggestion.unknown:
+            self.form.ask_for_shape(
                 "The weights do not tell: give the size the network was trained with."
             )
 
@@ -143,7 +143,9 @@ class InputStep(Step):
             spec, _ = self._specs()
         except HirescamError:
             # Half a number is no fault yet: `submit` says what is wrong.
-            self.given.setText("")
+            self.given.setText(
+                "<small>Fill in the fields to see what the network is given.</small>"
+            )
             self.over_slices.setEnabled(False)
             return
         self.over_slices.setEnabled(spec.layout == "slices")

@@ -37,6 +37,8 @@ class LabelsStep(Step):
         self._seen: object = None
         self.text = QPlainTextEdit()
         self.text.setPlaceholderText("nodule\nmass\neffusion")
+        # napari's theme draws no edge around a field of several lines.
+        self.text.setStyleSheet("QPlainTextEdit { border: 1px solid rgba(128, 128, 128, 120); }")
         self.text.textChanged.connect(self._count)
         self.count = Remark()
         from_file = QPushButton("From file…")
@@ -81,8 +83,8 @@ class LabelsStep(Step):
         outputs = self.draft.n_outputs
         if outputs is not None and len(labels) != outputs:
             self.fault.fault(
-                f"There are {len(labels)} labels, and the network has {outputs} outputs. Give "
-                "one label per output."
+                f"Labels given: {len(labels)}; outputs of the network: {outputs}. Give one label "
+                "per output."
             )
             return
         self.draft.labels = labels

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QLineEdit
 
 from napari_hirescam.errors import HirescamError, InputError
 from napari_hirescam.plugin.jobs import Progress, ShouldStop
-from napari_hirescam.plugin.layer_table import LayerTable
+from napari_hirescam.plugin.layer_table import CHANNELS, FIELD_MM, KIND, LayerTable
 from napari_hirescam.plugin.new_model_step import ModelDraft, Step
 from napari_hirescam.plugin.verdict import verdict_of
 
@@ -54,6 +54,9 @@ class LayerStep(Step):
         )
         self._seen: object = None
         self.table = LayerTable()
+        # What decides here is how coarse the map is and whether it is exact.
+        for column in (KIND, CHANNELS, FIELD_MM):
+            self.table.view.setColumnHidden(column, True)
         self.name = QLineEdit()
         self.name.setToolTip("Any module of the network, by its dotted name.")
         self.verdict = QLabel()
