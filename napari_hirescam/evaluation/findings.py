@@ -79,10 +79,11 @@ def number(value: float, like: float | None = None) -> str:
     size = max(abs(value), abs(like)) if like is not None else abs(value)
     if size == 0:
         return "0"
-    if size < 0.001 or size >= 100_000:
-        return f"{value:.1e}".replace("-", "\N{MINUS SIGN}")
-    decimals = 2 if size >= 0.1 else 4
-    return f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    if size < 1e-4 or size >= 1e5:
+        text = f"{value:.1e}"
+    else:
+        text = f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def takes(falls: float, *, plural: bool = False) -> str:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _WIDE = 6.5
 #: Letters of a layer's name that fit under an axis.
 _NAME_LENGTH = 18
+#: More boxes than this are spread over a logarithmic axis.
+_MANY = 20
+_CLAIM = "as the map says"
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,17 @@ def draw(figure: Figure, finding: Any, palette: Palette = LIGHT) -> None:
         raise TypeError(f"no plot is known for a {type(finding).__name__}")
     for ax in axes:
         _dress(ax, palette)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(labels),
+        fontsize=7,
+        labelcolor=palette.ink,
+        frameon=False,
+        columnspacing=1.2,
+    )
     figure.suptitle(finding.subject.title, fontsize=9, color=palette.ink, wrap=True)
 
 
@@ -87,12 +101,10 @@ def _draw_removal(figure: Figure, finding: RemovalTest, palette: Palette) -> lis
     grid = figure.subplots(2, 2 if wide else 1, squeeze=False, sharex=True)
     deletion, insertion = (grid[0, 0], grid[0, 1]) if wide else (grid[0, 0], grid[1, 0])
     counts = curves.counts
-    claim = f"the map: score {chr(0x2212)} sum removed"
     _curves(deletion, counts, curves.deletion, curves.random_deletion, palette, "logits")
-    deletion.plot(counts, curves.predicted_deletion, "--", color=palette.claim, label=claim)
+    deletion.plot(counts, curves.predicted_deletion, "--", color=palette.claim, label=_CLAIM)
     _curves(insertion, counts, curves.insertion, curves.random_insertion, palette, "logits")
-    claim = "the map: bias + sum put back"
-    insertion.plot(counts, curves.predicted_insertion, "--", color=palette.claim, label=claim)
+    insertion.plot(counts, curves.predicted_insertion, "--", color=palette.claim, label=_CLAIM)
     deletion.set_title("Deletion: strongest cells set to zero")
     insertion.set_title("Insertion: strongest cells put back")
     deletion.set_ylabel("logit")
@@ -135,10 +147,8 @@ def _draw_occlusion(figure: Figure, finding: OcclusionTest, palette: Palette) ->
     grid = figure.subplots(1 if wide else 2, 2 if wide else 1, squeeze=False).ravel()
     for ax, name in zip(grid, ("logits", "probabilities"), strict=True):
         _curves(ax, curves.counts, curves.strongest, curves.random, palette, name)
-        ax.set_xscale("symlog", linthresh=1)
-        ticks = curves.counts[: 8 if wide else 6]
-        ax.set_xticks(ticks, [str(count) for count in ticks])
-        ax.minorticks_off()
+        if curves.counts[-1] > _MANY:
+            _logarithmic(ax, int(curves.counts[-1]))
     grid[0].set_ylabel("logit")
     grid[1].set_ylabel("probability")
     grid[1].set_ylim(-0.03, 1.03)
@@ -184,9 +194,7 @@ def _curves(
     by_chance = getattr(random, quantity)
     low, middle, high = _band(by_chance)
     ax.fill_between(x, low, high, color=palette.chance, alpha=0.25, lw=0)
-    ax.plot(
-        x, middle, color=palette.chance, lw=1.2, label=f"random cells ({len(by_chance)} orders)"
-    )
+    ax.plot(x, middle, color=palette.chance, lw=1.2, label=f"random ({len(by_chance)} orders)")
     ax.plot(
         x, getattr(scores, quantity), "o-", ms=2.5, color=palette.strong, label="strongest first"
     )
@@ -214,15 +222,6 @@ def _dress(ax: Axes, palette: Palette) -> None:
     ax.title.set(color=palette.ink, fontsize=8)
     for label in (ax.xaxis.label, ax.yaxis.label):
         label.set(color=palette.ink, fontsize=8)
-    handles, _ = ax.get_legend_handles_labels()
-    if handles and ax.get_title():
-        ax.legend(
-            fontsize=7,
-            labelcolor=palette.ink,
-            facecolor=palette.paper,
-            edgecolor=palette.faint,
-            framealpha=0.8,
-        )
 
 
 def _shortened(name: str) -> str:

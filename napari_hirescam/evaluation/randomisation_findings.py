@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from napari_hirescam.evaluation.findings import MapFacts, Row, Table, number, subject_facts
+from napari_hirescam.evaluation.findings import MapFacts, Row, Table, subject_facts
 from napari_hirescam.evaluation.randomisation import SAME_PLACES, Randomisation
 
 
@@ -24,7 +24,7 @@ class RandomisationTest:
         curves = self.curves
         layers = len(curves.layers)
         every = "the one layer" if layers == 1 else f"all {layers} layers"
-        end = number(curves.ends_at)
+        end = _correlation(curves.ends_at)
         lines = []
         if curves.ignores_weights:
             lines.append(
@@ -45,8 +45,8 @@ class RandomisationTest:
             )
         if curves.follows_weights and curves.ends_at_absolute >= SAME_PLACES:
             lines.append(
-                f"Without its sign it still correlates {number(curves.ends_at_absolute)}: where "
-                "attention is strong or weak comes from the CT and the architecture."
+                f"Without its sign it still correlates {_correlation(curves.ends_at_absolute)}: "
+                "where attention is strong or weak comes from the CT and the architecture."
             )
         if not np.isfinite(curves.spearman).all():
             lines.append("Some maps of the random networks are the same everywhere.")
@@ -103,3 +103,7 @@ class RandomisationTest:
             "ignores_weights": curves.ignores_weights,
             "sentences": self.sentences(),
         }
+
+
+def _correlation(value: float) -> str:
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
