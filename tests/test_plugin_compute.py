@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from plugin_cases import run
 
-from napari_hirescam.plugin.compute_panel import ComputePanel, ComputeSettings
+from napari_hirescam.plugin.compute_panel import ComputePanel, ComputeSettings, as_placed
 
 pytest_plugins = ["plugin_window"]
 
@@ -46,10 +46,19 @@ def test_without_an_accelerator_mixed_precision_says_why_it_is_off(panel):
 def test_a_classifier_that_is_on_the_device_stays_itself(ready):
     classifier = ready.model.classifier
     assert ComputeSettings("cpu").place(classifier) is classifier
+
+
+def test_classifiers_that_share_a_network_know_where_it_went(ready):
+    first = ready.model.classifier
+    second = first.with_target_layer("conv2d.0")
     # 'meta' stands for a device this machine may not have.
-    moved = ComputeSettings("meta").place(classifier)
+    moved = ComputeSettings("meta").place(first)
     assert moved.device == "meta"
     assert next(moved.network.parameters()).device.type == "meta"
+    assert as_placed(second).device == "meta"
+    assert as_placed(second).spec.target_layer == "conv2d.0"
+    ready.model.note_device()
+    assert ready.model.classifier.device == "meta"
 
 
 def test_the_devices_are_looked_up_when_the_section_is_opened(ready):

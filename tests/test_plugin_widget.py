@@ -160,6 +160,20 @@ def test_a_second_ct_is_looked_at_where_it_lies(qtbot, done, viewer, tmp_path):
     qtbot.waitUntil(in_it)
 
 
+def test_the_tests_are_of_the_map_that_is_looked_at(done):
+    top = done.labels.ticked[0]
+    assert f"{top}, HiResCAM" in done.test.status_text
+    done.display.method.key = "gradcam"
+    assert f"{top}, Grad-CAM" in done.test.status_text
+    done.labels_panel.table.select("mass")
+    assert "mass, Grad-CAM" in done.test.status_text
+
+
+def test_without_maps_there_is_nothing_to_test(qtbot, done, tmp_path):
+    load_model(qtbot, done, make_model(tmp_path / "other"))
+    assert not any(button.isEnabled() for button in done.test.buttons.values())
+
+
 def test_sections_fold_and_name_what_is_in_them(done):
     section = done.sections["ct"]
     section.unfolded = False

@@ -64,7 +64,7 @@ class AttentionView(QObject):
         self._events, self._ct_events = ViewerEvents(), ViewerEvents()
         self._events.connect(viewer.dims.events.ndisplay, self._on_ndisplay_changed)
         display.style_changed.connect(self._restyle)
-        display.cells_toggled.connect(self._show_cells)
+        display.cells_toggled.connect(self._on_cells_toggled)
         self.side_by_side.ended.connect(self._on_side_by_side_ended)
         self.cell_grid.removed.connect(self._on_cells_deleted)
 
@@ -158,6 +158,9 @@ class AttentionView(QObject):
         placement = self._display.style_of_maps().placement
         cells = explanation.map(ticked[0], self._display.methods[0], placement).grid
         self.cell_grid.show(cells, self.record.layer if self.record is not None else None)
+
+    def _on_cells_toggled(self, _on: bool) -> None:  # noqa: FBT001 - Qt's slot
+        self._show_cells()
 
     def _restyle(self) -> None:
         style = self._display.style_of_maps()

@@ -31,20 +31,37 @@ class ComputeSettings:
     mixed_precision: bool = False
 
     def place(self, classifier: Classifier) -> Classifier:
-        """Bring a classifier to the device; the very same one if it is there already."""
-        from napari_hirescam.models import Classifier
+        """Bring a classifier's network to the device."""
         from napari_hirescam.models.classifier import devices
 
         device = self.device or devices()[0]
-        if device == classifier.device:
-            return classifier
-        return Classifier(
-            classifier.spec,
-            classifier.network,
-            folder=classifier.folder,
-            weights_sha256=classifier.weights_sha256,
-            device=device,
-        )
+        if device != _device_of(classifier):
+            classifier.network.to(device)
+        return as_placed(classifier)
+
+
+def as_placed(classifier: Classifier) -> Classifier:
+    """Make the classifier say where its network is; the very same one if it does already.
+
+    Classifiers of several target layers share one network, which a run of any may have moved.
+    """
+    from napari_hirescam.models import Classifier
+
+    device = _device_of(classifier)
+    if device == classifier.device:
+        return classifier
+    return Classifier(
+        classifier.spec,
+        classifier.network,
+        folder=classifier.folder,
+        weights_sha256=classifier.weights_sha256,
+        device=device,
+    )
+
+
+def _device_of(classifier: Classifier) -> str:
+    first = next(classifier.network.parameters(), None)
+    return classifier.device if first is None else str(first.device.type)
 
 
 class ComputePanel(QWidget):

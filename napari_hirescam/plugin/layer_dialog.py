@@ -50,7 +50,7 @@ class LayerDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Target layer of {classifier.spec.name}")
-        self.resize(940, 540)
+        self.resize(1060, 560)
         self._present = classifier.spec.target_layer
         self._current = CurrentJob()
         self.destroyed.connect(self._current.abandon)

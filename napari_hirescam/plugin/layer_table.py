@@ -42,7 +42,7 @@ _TIPS = (
 )
 _UNKNOWN = "–"  # noqa: RUF001 - an en dash stands for no value
 # Pixels between columns, and the widest one.
-_ROOM, _WIDEST = 10, 260
+_ROOM, _WIDEST = 12, 300
 _SORT_ROLE = Qt.ItemDataRole.UserRole
 
 Index = QModelIndex | QPersistentModelIndex
@@ -183,6 +183,8 @@ class LayerTable(QWidget):
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.view.setShowGrid(False)
+        # The end of a dotted name tells layers apart.
+        self.view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.view.setTabKeyNavigation(False)
         self.view.verticalHeader().hide()
         self.view.verticalHeader().setDefaultSectionSize(24)
@@ -193,7 +195,7 @@ class LayerTable(QWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         # What names are cut by is the kind of the layer, never the guarantee.
         header.setSectionResizeMode(KIND, QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(50)
+        header.setMinimumSectionSize(80)
         self.view.selectionModel().currentRowChanged.connect(self._on_row_changed)
         self.view.doubleClicked.connect(self._on_double_click)
         layout = QVBoxLayout(self)

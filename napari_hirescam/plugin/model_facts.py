@@ -75,7 +75,7 @@ def describe_model(
         description=spec.description,
         sees=f"<b>{_count(len(spec.labels), 'label')}</b>; sees {_input(classifier)}, "
         f"{low:.0f} to {high:.0f} HU",
-        cells=_cells_of_run(explanation) if explanation is not None else _cells(report),
+        cells=_cells_of_run(explanation) if explanation is not None else _cells(classifier, report),
         guarantee=f"{verdict.html()}: {escape(guarantee.reason)}",
         why=verdict.why,
         details=details,
@@ -109,8 +109,10 @@ def _input(classifier: Classifier) -> str:
     return f"{_FITS[asked.fit]}{size} voxels{of_spacing}"
 
 
-def _cells(report: TargetReport) -> str:
-    cells = _TIMES.join(map(str, report.cells))
+def _cells(classifier: Classifier, report: TargetReport) -> str:
+    # How many cells there are along the slices is the CT's to say where any number will do.
+    free = classifier.spec.input.shape[0] is None
+    cells = _TIMES.join(map(str, ("n", *report.cells[1:]) if free else report.cells))
     if report.cell_mm is None or report.receptive_field_mm is None:
         why = report.placement_note or "their size in mm follows from the CT's own spacing"
         return f"{cells} cells; {escape(why)}"

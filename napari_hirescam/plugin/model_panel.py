@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hirescam.errors import HirescamError
+from napari_hirescam.plugin.compute_panel import as_placed
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, Work, tell_error
 from napari_hirescam.plugin.layer_dialog import LayerDialog
 from napari_hirescam.plugin.model_facts import describe_model
@@ -45,6 +46,8 @@ class ModelPanel(QWidget):
     layer_changed = Signal()
     #: The user wants to choose among the layers; answer by :meth:`ask_layer`.
     layer_requested = Signal()
+    #: A model folder is to be made from weights.
+    new_requested = Signal()
     failed = Signal(object)
     busy_changed = Signal()
 
@@ -66,6 +69,8 @@ class ModelPanel(QWidget):
         menu.addAction("Model folder…", self._ask_folder)
         menu.addAction("model.yaml or zip…", self._ask_file)
         menu.addAction("Sample model", self.load_sample)
+        menu.addSeparator()
+        menu.addAction("New model folder…", self.new_requested.emit)
         self._open.setMenu(menu)
 
         self._sees = _small_label(_NO_MODEL)
@@ -168,6 +173,12 @@ class ModelPanel(QWidget):
         self._cells.setToolTip(facts.details)
         self._guarantee.setText(f"<small>{facts.guarantee}</small>")
         self._guarantee.setToolTip(facts.why)
+
+    def note_device(self) -> None:
+        """Keep up with a run that moved the network to another device."""
+        if self._loaded is not None:
+            classifier, report = self._loaded
+            self._loaded = as_placed(classifier), report
 
     def abandon(self) -> None:
         """Stop what runs and report nothing any more."""

@@ -11,6 +11,7 @@ from napari_hirescam.plugin.attention_view import AttentionView
 from napari_hirescam.plugin.compute_panel import ComputePanel
 from napari_hirescam.plugin.ct_panel import CtPanel
 from napari_hirescam.plugin.display_panel import DisplayPanel
+from napari_hirescam.plugin.explanation_test_panel import ExplanationTestPanel
 from napari_hirescam.plugin.label_model import LabelTableModel
 from napari_hirescam.plugin.labels_panel import LabelsPanel
 from napari_hirescam.plugin.map_layers import MapLayers
@@ -53,12 +54,19 @@ class Panels(QWidget):
             viewer, self.display, lambda: self.labels.ticked, self._on_map_deleted, self
         )
         self.place = PlaceFollower(viewer, self)
+        self.test = ExplanationTestPanel()
         self.saver = MapSaver(self)
         self.sections = {
             "ct": Section("CT", self.ct),
             "model": Section("Model", self.model),
             "labels": Section("Labels", self.labels_panel),
             "display": Section("Attention maps", self.display),
+            "test": Section(
+                "Test the explanation",
+                self.test,
+                unfolded=False,
+                tip="Does the score follow where the map points, and the map what was learned?",
+            ),
             "advanced": Section(
                 "Advanced", self.compute, unfolded=False, tip="Where the network is computed."
             ),

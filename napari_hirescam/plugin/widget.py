@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import napari
 import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 
 from napari_hirescam.errors import HirescamError
+from napari_hirescam.plugin.compute_panel import as_placed
 from napari_hirescam.plugin.ct_layers import volume_from_layer, world_transform
 from napari_hirescam.plugin.jobs import tell_error
 from napari_hirescam.plugin.panels import Panels
@@ -71,6 +73,11 @@ class HiResCAMWidget(Panels):
         self.ct.show_doubt()
         centre = self.place.centre if classifier.spec.input.needs_point else None
         self._asked = RunRecord(layer, volume, classifier, centre, world_transform(layer))
+        selection = self._viewer.layers.selection
+        chosen = selection.active
+        # Before the thread starts: it would compete for the interpreter.
+        self.maps.warm_up(layer)
+        selection.active = chosen
         self.run_panel.start(
             volume,
             classifier,
@@ -78,10 +85,6 @@ class HiResCAMWidget(Panels):
             centre.at_mm if centre is not None else None,
             self.compute.settings,
         )
-        selection = self._viewer.layers.selection
-        chosen = selection.active
-        self.maps.warm_up(layer)
-        selection.active = chosen
 
     def go_to_peak(self, label: str | None = None) -> None:
         """Move the slices to the strongest cell of a label, the current one by default."""
@@ -116,10 +119,11 @@ class HiResCAMWidget(Panels):
         self.model.loaded.connect(self._on_model_loaded)
         self.model.layer_changed.connect(self._on_layer_changed)
         self.model.layer_requested.connect(self._ask_layer)
+        self.model.new_requested.connect(self._make_model)
         self.model.busy_changed.connect(self._update_ready)
         self.run_panel.run_requested.connect(self.run)
         self.run_panel.explained.connect(self._on_explained)
-        self.run_panel.busy_changed.connect(self._tidy_soon.start)
+        self.run_panel.busy_changed.connect(self._on_run_busy)
         self.labels.ticks_changed.connect(self._show_maps)
         self.labels_panel.table.current_changed.connect(self._update_proof)
         self.display.maps_changed.connect(self._show_maps)
@@ -230,6 +234,14 @@ class HiResCAMWidget(Panels):
         self.labels.set_explanation(explanation, keep_ticks=same)
         self._update_notices()
 
+    def _on_run_busy(self) -> None:
+        self._tidy_soon.start()
+        if self.run_panel.job is None:
+            self.model.note_device()
+            record = self.view.record
+            if record is not None:
+                self.view.record = replace(record, classifier=as_placed(record.classifier))
+
     def _tidy(self) -> None:
         """After a run that came to nothing, leave no layer that waits for its maps."""
         if self.run_panel.job is None and self.explanation is None:
@@ -270,11 +282,28 @@ class HiResCAMWidget(Panels):
         return layer_of_old_maps(self.explanation, self.model.classifier)
 
     def _update_proof(self) -> None:
+        self._update_subject()
         self.labels_panel.show_proof(
             self.explanation,
             self.display.methods,
             self.display.minus,
             of_layer=self._layer_of_old_maps(),
+        )
+
+    def _update_subject(self) -> None:
+        """Name to the tests the map that is looked at."""
+        explanation, record = self.explanation, self.record
+        if explanation is None or record is None:
+            self.test.set_subject(None, None, None, None, None)
+            return
+        centre = record.centre
+        self.test.set_subject(
+            record.volume,
+            record.classifier,
+            explanation,
+            self.labels_panel.current_label(explanation),
+            self.display.methods[0],
+            centre.at_mm if centre is not None else None,
         )
 
     def _update_notices(self) -> None:
@@ -305,8 +334,17 @@ class HiResCAMWidget(Panels):
             placement or explanation.default_placement,
         )
 
+    def _make_model(self) -> None:
+        from napari_hirescam.plugin.new_model_dialog import NewModelDialog
+
+        dialog = NewModelDialog(self._open_volume(), self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.saved.connect(self.model.load)
+        # Not exec(): the CT can be looked at while the model is described.
+        dialog.show()
+
     def _abandon_work(self) -> None:
-        for panel in (self.ct, self.model, self.run_panel, self.saver):
+        for panel in (self.ct, self.model, self.run_panel, self.saver, self.test):
             panel.abandon()
         self._tidy_soon.stop()
         self._look_soon.stop()
