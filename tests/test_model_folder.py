@@ -18,6 +18,7 @@ from napari_hirescam.attention import examine_target_layer, explain
 from napari_hirescam.errors import ModelFileError, UntrustedModelError
 from napari_hirescam.models import InputSpec, ModelSpec, load_model, save_model
 from napari_hirescam.models.axialnet import AxialNet
+from napari_hirescam.models.label_lists import read_label_list
 
 SPEC = ModelSpec(
     name="small AxialNet",
@@ -91,13 +92,15 @@ def test_the_authors_checkpoint_loads_unchanged(tmp_path) -> None:
         "name": "AxialNet",
         "architecture": {"name": "axialnet"},
         "weights": file.name,
-        "labels": [f"label {k}" for k in range(80)],
+        "labels": "radchest-80",
         "input": {"shape": [405, 420, 420], "layout": "axial_triples"},
         "target_layer": "conv2d.7",
     }
     (tmp_path / "model.yaml").write_text(yaml.safe_dump(spec))
-    loaded = load_model(tmp_path).network.state_dict()
+    classifier = load_model(tmp_path)
+    loaded = classifier.network.state_dict()
     assert all(torch.equal(loaded[k], v) for k, v in network.state_dict().items())
+    assert classifier.labels == read_label_list("radchest-80")
 
 
 def test_weights_of_a_data_parallel_training_load(folder) -> None:
@@ -111,6 +114,8 @@ def test_weights_of_a_data_parallel_training_load(folder) -> None:
     [
         ({"labels": ["nodule", "mass", "effusion"]}, r"fc.weight \(file \[4, 6, 4, 4\]"),
         ({"labels": ["a", "a", "b", "c"]}, "labels: .*listed twice: a"),
+        ({"labels": "radchest-81"}, "no list 'radchest-81' is shipped.* radchest-80"),
+        ({"labels": "../trust"}, "no list '../trust' is shipped"),
         ({"target_layer": "conv2d.9"}, "no layer 'conv2d.9'; the nearest are conv2d"),
         ({"target_layer": None}, "target_layer: Field required"),
         ({"architecture": {"name": "resnet"}}, "'resnet' is not known"),

@@ -19,7 +19,7 @@ from napari_hirescam.errors import ModelFileError
 from napari_hirescam.models.pt2_archive import clean_pt2
 from napari_hirescam.models.torchscript import load_torchscript, read_torchscript
 from napari_hirescam.models.trust import TrustRequest, readable
-from napari_hirescam.models.weights import sha256_of
+from napari_hirescam.models.weights import saved_program_kind, sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -145,16 +145,14 @@ def _load_pt2(program: Program, shape: tuple[int, ...]) -> nn.Module:
 def _kind(data: bytes, file: Path) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            parts = {name.partition("/")[2] for name in archive.namelist()}
-            names = set(archive.namelist())
+            kind = saved_program_kind(archive.namelist())
     except zipfile.BadZipFile:
-        parts, names = set(), set()
-    if any(p.startswith("models/") for p in parts) or "serialized_exported_program.json" in names:
-        return ".pt2"
-    if any(p.startswith("code/") for p in parts):
-        return "TorchScript"
-    raise ModelFileError(
-        file,
-        "it is neither a .pt2 file nor TorchScript",
-        "Name a program saved by torch.export.save or torch.jit.save; weights go under 'weights'",
-    )
+        kind = None
+    if kind is None:
+        raise ModelFileError(
+            file,
+            "it is neither a .pt2 file nor TorchScript",
+            "Name a program saved by torch.export.save or torch.jit.save; weights go under "
+            "'weights'",
+        )
+    return kind

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
 #: Where training code commonly keeps the state dict inside a checkpoint; the author's is `params`.
 _STATE_KEYS = ("params", "state_dict", "model_state_dict", "model_state", "model")
-#: What torch's data-parallel wrapper puts before each name.
-_PARALLEL_PREFIX = "module."
+#: What torch's wrappers (data parallel, compile) put before each name.
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 _SHOWN = 6
+_LONGEST_LIST = 300
 
 
 def sha256_of(file: Path) -> str:
@@ -34,7 +36,8 @@ def read_state_dict(file: Path, key: str | None = None) -> dict[str, Tensor]:
     file
         The weights.
     key
-        Entry of the checkpoint that holds the state dict; None looks under the usual names.
+        Entry of the checkpoint that holds the state dict, with dots for entries of entries; None
+        looks under the usual names.
 
     Raises
     ------
@@ -45,28 +48,29 @@ def read_state_dict(file: Path, key: str | None = None) -> dict[str, Tensor]:
         raise ModelFileError(file, "the weights file is missing", "Put it beside model.yaml")
     content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
     if key is not None:
-        if key not in content:
-            raise ModelFileError(
-                file,
-                f"the checkpoint has no entry {key!r}",
-                f"Set weights_key to one of: {', '.join(map(str, content))}",
-            )
-        content = content[key]
+        content = _entry(content, key, file)
     elif not _is_state_dict(content):
         content = next(
             (content[name] for name in _STATE_KEYS if _is_state_dict(content.get(name))), content
         )
     if not _is_state_dict(content):
+        names = ", ".join(map(str, content)) if isinstance(content, Mapping) else ""
         raise ModelFileError(
-            file, "it holds no state dict", "Save model.state_dict(), or set weights_key"
+            file,
+            f"it holds no state dict{f'; its entries are {_cut(names)}' if names else ''}",
+            "Save model.state_dict(), or set weights_key",
         )
-    if all(name.startswith(_PARALLEL_PREFIX) for name in content):
-        content = {name.removeprefix(_PARALLEL_PREFIX): value for name, value in content.items()}
+    for prefix in _WRAPPER_PREFIXES:
+        if all(name.startswith(prefix) for name in content):
+            content = {name.removeprefix(prefix): value for name, value in content.items()}
     return dict(content)
 
 
 def load_into(network: nn.Module, state: Mapping[str, Tensor], file: Path) -> None:
     """Copy a state dict into a network, strictly.
+
+    A prefix before every name, as training wrappers leave ('model.', 'net.'), is taken off if
+    the names then are the network's own.
 
     Raises
     ------
@@ -74,6 +78,7 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], file: Path) -> No
         Names the missing, unexpected and mis-shaped entries, grouped.
     """
     own = network.state_dict()
+    state = _without_wrapper(state, own)
     problems = []
     # Batch norm's step counter is absent from old checkpoints and does not act in eval mode.
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
@@ -107,6 +112,44 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], file: Path) -> No
     network.load_state_dict(dict(state), strict=False)
 
 
+def saved_program_kind(names: Iterable[str]) -> str | None:
+    """Tell from the names in a zip whether it is a saved program: '.pt2', 'TorchScript' or None."""
+    found = set(names)
+    parts = {name.partition("/")[2] for name in found}
+    if any(p.startswith("models/") for p in parts) or "serialized_exported_program.json" in found:
+        return ".pt2"
+    return "TorchScript" if any(p.startswith("code/") for p in parts) else None
+
+
+def _without_wrapper(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    prefix = f"{next(iter(state), '').partition('.')[0]}."
+    if not all(name.startswith(prefix) for name in state):
+        return state
+    bare = {name.removeprefix(prefix): value for name, value in state.items()}
+    needed = {name for name in own if not name.endswith("num_batches_tracked")}
+    return bare if needed <= set(bare) <= set(own) else state
+
+
+def _entry(content: Mapping[str, Any], key: str, file: Path) -> Any:
+    if key in content:
+        return content[key]
+    first, _, rest = key.partition(".")
+    inner = content.get(first)
+    if rest and isinstance(inner, Mapping):
+        return _entry(inner, rest, file)
+    raise ModelFileError(
+        file,
+        f"the checkpoint has no entry {key!r}",
+        f"Set weights_key to one of: {_cut(', '.join(map(str, content)))}",
+    )
+
+
+def _cut(names: str) -> str:
+    return names if len(names) <= _LONGEST_LIST else f"{names[:_LONGEST_LIST]}..."
+
+
 def _is_state_dict(content: Any) -> bool:
     import torch
 
@@ -137,6 +180,17 @@ def _read_torch(file: Path) -> dict[str, Any]:
 
     import torch
 
+    try:
+        with zipfile.ZipFile(file) as archive:
+            program = saved_program_kind(archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        program = None  # an older kind of checkpoint, or damaged: torch will say
+    if program is not None:
+        raise ModelFileError(
+            file,
+            f"it is a program ({program}), not weights",
+            "Name it under architecture.program and leave 'weights' out",
+        )
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as exc:
