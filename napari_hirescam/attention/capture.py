@@ -187,9 +187,10 @@ def _run_head(leaf: Tensor, head: Callable[[Tensor], Tensor]) -> Captured:
 
     with torch.enable_grad():
         read = leaf.clone()
+        node = read.grad_fn
         with HeadTape(read) as tape:
             logits = head(read)
-    return Captured(leaf, logits, read.grad_fn, head, tape.hidden)
+    return Captured(leaf, logits, node, head, tape.hidden)
 
 
 def _trunk_in_chunks(
@@ -219,7 +220,7 @@ class _Cut:
         self.wanted = split_call(target_layer)[1]
         self.calls = 0
         self.leaf: Tensor | None = None
-        self.read: Tensor | None = None
+        self.node: Any = None
         self.tape: HeadTape | None = None
         self.recording = ExitStack()
 
@@ -231,9 +232,11 @@ class _Cut:
         # (ReLU, residual addition) then overwrites neither.
         self.leaf = tensor.detach().clone().requires_grad_(True)
         torch.set_grad_enabled(True)  # until the surrounding no_grad ends
-        self.read = self.leaf.clone()
-        self.tape = self.recording.enter_context(HeadTape(self.read))
-        return self.read
+        read = self.leaf.clone()
+        # Asked for now: an operation in place that follows would put its own node there.
+        self.node = read.grad_fn
+        self.tape = self.recording.enter_context(HeadTape(read))
+        return read
 
 
 def _hooked_forward(
@@ -268,13 +271,13 @@ def _hooked_forward(
             hook = find_layer(network, target_layer).register_forward_hook(on_target)
             stack.callback(hook.remove)
         logits = run_network(network, given, output)
-    if cut.leaf is None or cut.read is None or cut.tape is None:
+    if cut.leaf is None or cut.tape is None:
         raise ValueError(never_ran(target_layer, cut.calls))
     head = partial(_replayed, cut.tape, logits)
     if logits.grad_fn is None:
         # The network's own no_grad around its backbone ended ours: the head has no graph yet.
         return _run_head(cut.leaf, head)
-    return Captured(cut.leaf, logits, cut.read.grad_fn, head, cut.tape.hidden)
+    return Captured(cut.leaf, logits, cut.node, head, cut.tape.hidden)
 
 
 def _replayed(tape: HeadTape, logits: Tensor, activation: Tensor) -> Tensor:

@@ -66,11 +66,13 @@ def _field(classifier: Classifier, model_input: ModelInput) -> ReceptiveField:
     try:
         return receptive_field(classifier.dry_run)
     except PlacementUnknownError as exc:
-        reason = exc
+        reason = str(exc)
+    except Exception as exc:  # noqa: BLE001 - which networks can be traced cannot be known
+        reason = f"the network could not be traced ({' '.join(str(exc).split())})"
     shape = tuple(model_input.tensor.shape)
     known = _measured.setdefault(classifier, {})
     if shape not in known:
-        layer = classifier.dry_run.target_layer
+        layer = classifier.spec.target_layer
         try:
             known[shape] = measured_field(
                 classifier.network, shape, layer, grouped=model_input.layout == "axial_triples"

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_hirescam import __version__
 from napari_hirescam.attention.cells import patient_affine, place_cells, to_patient_axes
+from napari_hirescam.attention.faithfulness import examine_head
 from napari_hirescam.attention.memory import Attempt, attempts, on_device, ran_out_of_memory
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.prompt_cancel import cancel_promptly
@@ -20,6 +21,7 @@ from napari_hirescam.attention.raw import attention_maps
 from napari_hirescam.attention.result import (
     DEFAULT_TOLERANCE,
     Explanation,
+    Guarantee,
 )
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import AttributionError, Cancelled, HirescamError
@@ -178,6 +180,7 @@ def _explain_input(request: _Request, attempt: Attempt) -> Explanation:
             should_stop=request.should_stop,
         )
     _check_logits(raw.logits, classifier, request.volume)
+    guarantee = _of_whole_score(raw.guarantee, classifier)
     cells = next(iter(raw.maps.values())).shape[1:]
     affines, note, field_mm = place_cells(classifier, model_input, (cells[0], cells[1], cells[2]))
     turned = {key: to_patient_axes(stack, affines["stretch"]) for key, stack in raw.maps.items()}
@@ -185,17 +188,32 @@ def _explain_input(request: _Request, attempt: Attempt) -> Explanation:
         labels=spec.labels,
         logits=raw.logits,
         probabilities=classifier.probabilities(raw.logits),
-        bias=raw.bias,
+        bias=raw.bias if guarantee.holds else np.full_like(raw.bias, np.nan),
         maps=turned,
         affines={name: patient_affine(a, cells) for name, a in affines.items()},
         placement_note=note,
         receptive_field_mm=field_mm,
-        guarantee=raw.guarantee,
+        guarantee=guarantee,
         target_layer=spec.target_layer,
         input_grid=model_input.voxel_grid,
         provenance=_provenance(request, attempt),
         tolerance=_MIXED_TOLERANCE if request.mixed_precision else DEFAULT_TOLERANCE,
     )
+
+
+def _of_whole_score(found: Guarantee, classifier: Classifier) -> Guarantee:
+    """Withdraw a guarantee if part of the score goes around the target layer.
+
+    The pass that made the maps recorded nothing ahead of the layer; the trace did.
+    """
+    if not found.holds:
+        return found
+    try:
+        traced = examine_head(classifier.dry_run, classifier.spec.target_layer)
+    except Exception as exc:  # noqa: BLE001 - which networks can be traced cannot be known
+        logger.info("the network could not be traced: %s", exc)
+        return found
+    return found if traced.holds else traced
 
 
 def _check_logits(scores: FloatArray, classifier: Classifier, volume: Volume) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from napari_hirescam.attention.graph import (
     dependent_inputs,
+    goes_around,
     inputs_of,
     operation_name,
     path_nodes,
@@ -98,11 +99,17 @@ def _one_factor_depends(name: str, arguments: list[int]) -> bool:
 def examine_head(run: DryRun | Captured, target_layer: str) -> Guarantee:
     """Say from the operations of the head whether the guarantee can hold, and why."""
     hidden = [_plain(name) for name in run.hidden]
-    return examine_path(run.logits_node, run.head_node, target_layer, hidden)
+    # A pass that makes maps records nothing ahead of the layer; a trace knows the input.
+    start = getattr(run, "input_node", None)
+    return examine_path(run.logits_node, run.head_node, target_layer, hidden, start)
 
 
 def examine_path(
-    logits_node: Any, head_node: Any, target_layer: str, hidden: Sequence[str] = ()
+    logits_node: Any,
+    head_node: Any,
+    target_layer: str,
+    hidden: Sequence[str] = (),
+    input_node: Any = None,
 ) -> Guarantee:
     """Say from the operations between two graph nodes whether the guarantee can hold, and why.
 
@@ -114,6 +121,9 @@ def examine_path(
         Its name, for the sentence.
     hidden
         Calls between the two that hide from gradients that they depend on the layer.
+    input_node
+        Of the network's input, on the same graph; None where that is not known. What reaches
+        the scores around the layer would be counted as bias, though it comes from the image.
     """
     found = None if logits_node is None else non_affine_operations(logits_node, head_node)
     if found is None:
@@ -123,6 +133,11 @@ def examine_path(
         return _local(
             f"between {target_layer} and the scores lies {' and '.join(found)}, which is not "
             "linear: the maps are a local approximation of the network"
+        )
+    if input_node is not None and goes_around(logits_node, head_node, input_node):
+        return _local(
+            f"part of what the image adds to the scores goes around {target_layer}: its maps "
+            "show the rest only"
         )
     guarantee = Guarantee(
         GuaranteeState.EXACT,

@@ -49,6 +49,22 @@ def path_nodes(end: Any, start: Any) -> list[Any]:
     return [node for node in reversed(finished) if reaches[node]]
 
 
+def goes_around(end: Any, node: Any, start: Any) -> bool:
+    """True if `end` depends on `start` by a way that does not lead through `node`."""
+    if node is start:
+        return False
+    seen = {node}
+    stack = [end]
+    while stack:
+        here = stack.pop()
+        if here is start:
+            return True
+        if here is not None and here not in seen:
+            seen.add(here)
+            stack += inputs_of(here)
+    return False
+
+
 def dependent_inputs(node: Any, on_path: Iterable[Any]) -> Iterator[int]:
     """Argument positions of `node` that lie on the path."""
     members = set(on_path)

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_hirescam.attention.faithfulness import examine_head, examine_path
 from napari_hirescam.attention.placement import (
+    NoGridError,
     PlacementUnknownError,
     ReceptiveField,
     receptive_field,
@@ -73,7 +74,8 @@ class LayerCandidate(TargetReport):
         Name of the module's class.
     preferred
         True for the one layer that is offered first: of those where the guarantee holds, the
-        one with the finest grid; the last layer with a grid where it holds nowhere.
+        one with the finest grid; where it holds nowhere, the last layer that tells places in a
+        slice apart. A layer whose axes are not those of the image comes after all others.
     """
 
     name: str = ""
@@ -134,12 +136,16 @@ def target_layers(
     """
     trace = _trace(classifier)
     steps = _steps_mm(classifier.spec.input, volume)
-    found = []
+    found, gridless = [], []
     for call in _distinct(trace, classifier):
         if should_stop is not None and should_stop():
             raise Cancelled("the layers were not listed")
-        found.append(_candidate(call, trace, steps))
-    best = _preferred(found)
+        candidate, has_grid = _candidate(call, trace, steps)
+        found.append(candidate)
+        if not has_grid:
+            gridless.append(candidate)
+    found += _behind_no_grad(trace, classifier)
+    best = _preferred(found, gridless)
     return tuple(
         LayerCandidate(**{**vars(candidate), "preferred": candidate is best}) for candidate in found
     )
@@ -201,13 +207,19 @@ def _has_grid(shape: tuple[int, ...]) -> bool:
     return len(shape) in (4, 5) and int(np.prod(cells_of(shape))) > 1
 
 
-def _candidate(call: LayerCall, trace: LayerTrace, steps: FloatArray | None) -> LayerCandidate:
-    field, note = _known(
-        lambda: trace_field(trace.input_node, trace.input_shape, call.node, call.shape)
-    )
+def _candidate(
+    call: LayerCall, trace: LayerTrace, steps: FloatArray | None
+) -> tuple[LayerCandidate, bool]:
+    """Describe a layer; also say whether its axes are those of the image, as far as is known."""
+    field, note, has_grid = None, "", True
+    try:
+        field = trace_field(trace.input_node, trace.input_shape, call.node, call.shape)
+        note = field.note
+    except PlacementUnknownError as exc:
+        note, has_grid = str(exc), not isinstance(exc, NoGridError)
     hidden = [name for order, name in trace.hidden if order > call.order]
-    return LayerCandidate(
-        guarantee=examine_path(trace.logits_node, call.node, call.name, hidden),
+    candidate = LayerCandidate(
+        guarantee=examine_path(trace.logits_node, call.node, call.name, hidden, trace.input_node),
         channels=call.shape[1],
         cells=cells_of(call.shape),
         cell_mm=_in_mm(field, steps, "stride"),
@@ -216,14 +228,32 @@ def _candidate(call: LayerCall, trace: LayerTrace, steps: FloatArray | None) -> 
         name=call.name,
         kind=call.kind,
     )
+    return candidate, has_grid
 
 
-def _preferred(found: list[LayerCandidate]) -> LayerCandidate | None:
+def _behind_no_grad(trace: LayerTrace, classifier: Classifier) -> Iterator[LayerCandidate]:
+    """Describe the last layer of a trunk that switches gradients off by itself.
+
+    The trace holds no graph of it; cut there, the head is carried out again with gradients.
+    """
+    calls = [call for call in trace.calls if call.node is None and _has_grid(call.shape)]
+    if not calls:
+        return
+    last = calls[-1]
+    report = examine_target_layer(classifier.with_target_layer(last.name))
+    yield LayerCandidate(**vars(report), name=last.name, kind=last.kind)
+
+
+def _preferred(
+    found: list[LayerCandidate], gridless: list[LayerCandidate]
+) -> LayerCandidate | None:
     layers = [candidate for candidate in found if candidate.name != INPUT_LAYER]
+    layers = [candidate for candidate in layers if candidate not in gridless] or layers
     exact = [candidate for candidate in layers if candidate.guarantee.holds]
     if exact:
         return max(exact, key=lambda candidate: int(np.prod(candidate.cells)))
-    return layers[-1] if layers else None
+    in_plane = [candidate for candidate in layers if max(candidate.cells[1:]) > 1]
+    return next(reversed(in_plane or layers), None)
 
 
 def _known(trace: Callable[[], ReceptiveField]) -> tuple[ReceptiveField | None, str]:

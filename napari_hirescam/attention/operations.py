@@ -83,6 +83,11 @@ PLAIN_WORDS = {
     "LeakyRelu": "leaky ReLU",
     "NativeLayerNorm": "layer norm",
     "NativeGroupNorm": "group norm",
+    "MkldnnRnnLayer": "a recurrent layer",
+    "CudnnRnn": "a recurrent layer",
+    "ScaledDotProductFlashAttentionForCpu": "attention",
+    "ScaledDotProductFlashAttention": "attention",
+    "ScaledDotProductEfficientAttention": "attention",
 }
 
 
@@ -111,6 +116,7 @@ POINTWISE = frozenset(
         "Neg",
         "Pow",
         "Prelu",
+        "PreluKernel",
         "Relu",
         "Sigmoid",
         "Silu",

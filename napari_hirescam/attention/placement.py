@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.attention.graph import dependent_inputs, inputs_of, operation_name, path_nodes
 from napari_hirescam.attention.operations import JOINS, POINTWISE, POOLS
-from napari_hirescam.attention.rearranged import NotAnArrangementError, depth_axis_before
+from napari_hirescam.attention.rearranged import (
+    NotAnArrangementError,
+    UnknownGeometryError,
+    depth_axis_before,
+)
 from napari_hirescam.volume import FloatArray, scaling, translation
 
 if TYPE_CHECKING:
@@ -24,6 +28,10 @@ if TYPE_CHECKING:
 
 class PlacementUnknownError(ValueError):
     """The arithmetic does not know an operation between input and target layer."""
+
+
+class NoGridError(PlacementUnknownError):
+    """The layer's axes are not those of the image: slices became features, or the reverse."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,13 @@ def trace_field(
             if _is_gate(here, argument):
                 gated = True
                 continue
-            found = _towards_input(here, argument, seen[here])
+            try:
+                found = _towards_input(here, argument, seen[here])
+            except PlacementUnknownError:
+                raise
+            except Exception as exc:  # a checkpointed block computes what it saved anew
+                name = operation_name(here)
+                raise PlacementUnknownError(f"what {name!r} saved cannot be read") from exc
             known = seen.get(before)
             seen[before] = found if known is None else known.joined(found)
     if input_node not in seen:
@@ -143,7 +157,7 @@ def _on_input_axes(found: _Seen, input_shape: tuple[int, ...]) -> tuple[Reach, R
     # 2-D input: one image, or slices as batch. 5-D: [1, C, d, h, w], or [1, S, 3, h, w].
     possible = {4: (0, None), 5: (2, 1)}.get(len(input_shape), ())
     if found.depth_axis not in possible and max(input_shape[1:-2], default=1) > 1:
-        raise PlacementUnknownError("the network folds the slices into its feature maps")
+        raise NoGridError("the network folds the slices into its feature maps")
     return found.axes
 
 
@@ -193,8 +207,10 @@ def _towards_input(node: Any, argument: int, seen: _Seen) -> _Seen:
         return _sliced(seen, node, len(after))
     try:
         return replace(seen, depth_axis=depth_axis_before(node, before, after, seen.depth_axis))
-    except NotAnArrangementError as exc:
+    except UnknownGeometryError as exc:
         raise PlacementUnknownError(str(exc)) from exc
+    except NotAnArrangementError as exc:
+        raise NoGridError(str(exc)) from exc
 
 
 def _signed(dim: int) -> int:
@@ -210,7 +226,9 @@ def _slide(
     dilation: Sequence[int],
 ) -> _Seen:
     if len(kernel) == 3 and seen.depth_axis != 2:
-        raise PlacementUnknownError("a 3-D window over something else than slices")
+        raise NoGridError("a 3-D window over something else than slices")
+    if len(kernel) == 2 and seen.depth_axis not in (0, None):
+        raise NoGridError("the network takes feature maps for slices")
     if not 2 <= len(kernel) == len(stride) == len(padding) == len(dilation) <= 3:
         raise PlacementUnknownError("a window with another number of axes than the map")
     axes = list(seen.axes)

@@ -20,6 +20,10 @@ class NotAnArrangementError(ValueError):
     """The operation does more than give the same image other axes."""
 
 
+class UnknownGeometryError(NotAnArrangementError):
+    """What the operation does to an image is not known."""
+
+
 def depth_axis_before(
     node: Any, before: tuple[int, ...], after: tuple[int, ...], depth_axis: int | None
 ) -> int | None:
@@ -43,7 +47,7 @@ def depth_axis_before(
     if name in {"Permute", "Transpose"}:
         return _moved(_order_of(node, len(after)), depth_axis)
     if name not in _RESHAPES:
-        raise NotAnArrangementError(f"the geometry of {name!r} is not known")
+        raise UnknownGeometryError(f"the geometry of {name!r} is not known")
     if name == "Select" and before[node._saved_dim % len(before)] != 1:
         raise NotAnArrangementError("the network folds the slices into its feature maps")
     return _reshaped(before, after, depth_axis)

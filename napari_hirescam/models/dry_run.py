@@ -189,13 +189,15 @@ def dry_run(
         tapes = stack.enter_context(ExitStack())
 
         def cut(tensor: Tensor) -> Tensor:
-            # The node is read here and a copy handed on: an in-place operation that follows
-            # would otherwise be taken for part of the target layer.
+            # Nodes are read here and a copy handed on: an in-place operation that follows would
+            # otherwise be taken for part of the target layer. The copy keeps its graph, which an
+            # earlier call of the same layer is part of.
             with torch.enable_grad():
                 leaf = tensor.detach().clone().requires_grad_(True)
-                read = leaf.clone()
+                read = (tensor if tensor.requires_grad else leaf).clone()
             tapes.close()  # of an earlier call of the same layer
             seen.update(node=tensor.grad_fn, shape=tensor.shape, leaf=leaf, read=read)
+            seen["head"] = read.grad_fn
             seen["tape"] = tapes.enter_context(HeadTape(read))
             return read
 
@@ -214,11 +216,12 @@ def dry_run(
         logits = scores_of_ct(run(seen["read"] if at_input else start, output), output)
     if not seen:
         raise ValueError(never_ran(target_layer, calls))
-    tape, read, scores = seen["tape"], seen["read"], logits
+    tape, read, head_node, scores = seen["tape"], seen["read"], seen["head"], logits
     if logits.grad_fn is None:
         # The network switches gradients off by itself: carry the head out again with them on.
         with suppress(HeadCannotBeReplayedError), torch.enable_grad():
             read = seen["leaf"].clone()
+            head_node = read.grad_fn
             with HeadTape(read) as again:
                 scores = tape.replay(read, logits)
             tape = again
@@ -229,7 +232,7 @@ def dry_run(
         logits_shape=tuple(logits.shape),
         input_node=start.grad_fn,
         activation_node=seen["node"],
-        head_node=read.grad_fn,
+        head_node=head_node,
         logits_node=scores.grad_fn,
         hidden=tape.hidden,
         keep_alive=(given, start, read, scores),
@@ -345,7 +348,11 @@ class _Standing:
     def __call__(self, given: Tensor) -> Any:
         import torch
 
-        return torch.func.functional_call(self._network, self._stand_ins, (given,))
+        network, stand_ins = self._network, self._stand_ins
+        if isinstance(network, torch.nn.DataParallel):  # torch does not call a wrapper so
+            network = network.module
+            stand_ins = {name.removeprefix("module."): t for name, t in stand_ins.items()}
+        return torch.func.functional_call(network, stand_ins, (given,))
 
 
 def floating_type(network: nn.Module) -> torch.dtype:
