@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from model_folders import write_bundle
 from monai.networks import nets
 from networks import random_ct
 from test_axialnet import small_axialnet
@@ -170,6 +171,17 @@ def test_a_folder_that_is_there_is_refused_before_the_work(tmp_path, resnet_file
     arguments = (resnet_file, "--out", out, "--labels", "a,b,c", "--shape", 32, "--overwrite")
     assert convert(*arguments)[0] == 0
     assert load_model(out).labels == ("a", "b", "c")
+
+
+def test_a_monai_bundle_brings_network_labels_and_size(tmp_path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    code, text = convert(bundle, "--out", tmp_path / "model")
+    assert code == 0, text
+    assert "Guessed: --labels no nodule, nodule: what the bundle's metadata says" in text
+    assert "Guessed: --window" in text
+    spec = load_model(tmp_path / "model").spec
+    assert spec.labels == ("no nodule", "nodule")
+    assert spec.input.shape == (32, 32, 32)
 
 
 # ---- real networks -------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from model_folders import write_bundle
 from monai.networks import nets
 from networks import ConvThenLinear, plain_input, random_ct
 from safetensors.torch import save_file
@@ -18,13 +19,12 @@ from napari_hirescam.models import load_model
 from napari_hirescam.models.draft import (
     build_network,
     draft_spec,
-    fitting_lengths,
     plain_value,
     save_draft,
-    suggest_input,
     validated,
 )
 from napari_hirescam.models.guess import guess_architectures
+from napari_hirescam.models.input_guess import fitting_lengths, suggest_input
 from napari_hirescam.models.label_text import read_labels
 from napari_hirescam.models.own_python import REQUIRED, agree_to_run, network_makers
 from napari_hirescam.models.proving import prove
@@ -232,6 +232,19 @@ def test_unknown_weights_have_no_guess_and_the_search_can_be_stopped(tmp_path) -
     facts = inspect_weights(saved(tmp_path, small_axialnet()))
     with pytest.raises(Cancelled):
         guess_architectures(facts, lambda: True)
+
+
+def test_a_monai_bundle_says_its_network_and_its_size(tmp_path) -> None:
+    facts = inspect_weights(write_bundle(tmp_path / "bundle"))
+    assert facts.bundle.labels == ("no nodule", "nodule")
+    best = guess_architectures(facts)[0]
+    assert best.said
+    assert best.exact
+    assert (best.name, best.n_labels) == ("monai.ResNet", 2)
+    architecture = Architecture(name=best.name, arguments=dict(best.arguments))
+    guess = suggest_input(facts, architecture, build_network(facts, architecture, 2))
+    assert guess.input.shape == (32, 32, 32)
+    assert not guess.unknown
 
 
 # ---- labels --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_folders import HERE
+from model_folders import HERE, write_bundle
 from monai.networks import nets
 from napari.qt.threading import FunctionWorker
 from plugin_cases import make_volume
@@ -112,6 +112,16 @@ def test_the_weights_say_what_they_are(qtbot, open_dialog, weights):
     dialog.weights.entry.activated.emit(1)
     settle(qtbot, dialog)
     assert dialog.draft.facts.entry == "ema"
+
+
+def test_a_monai_bundle_brings_its_labels(qtbot, open_dialog, tmp_path):
+    dialog = open_dialog()
+    load(qtbot, dialog, write_bundle(tmp_path / "bundle"))
+    press_next(qtbot, dialog)
+    press_next(qtbot, dialog)
+    assert dialog.labels.text.toPlainText() == "no nodule\nnodule"
+    press_next(qtbot, dialog)
+    assert [line.text() for line in dialog.input.form.shape] == ["32"] * 3
 
 
 def test_a_file_that_is_no_weights_is_said_and_leads_nowhere(qtbot, open_dialog, tmp_path):

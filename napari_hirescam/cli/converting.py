@@ -23,10 +23,10 @@ from napari_hirescam.models.draft import (
     placeholder_layer,
     save_draft,
     suggest_activation,
-    suggest_input,
     validated,
 )
 from napari_hirescam.models.guess import Guess, guess_architectures
+from napari_hirescam.models.input_guess import suggest_input
 from napari_hirescam.models.label_text import read_labels
 from napari_hirescam.models.own_python import REQUIRED, agree_to_run, network_makers
 from napari_hirescam.models.proving import Proof, prove
@@ -124,6 +124,9 @@ def convert_draft(
     for name in facts.left_out:
         guess(f"{name} belongs to the loss and is left out")
     architecture, code, width = _architecture(facts, network, ask, guess)
+    if labels is None and facts.bundle is not None and facts.bundle.labels:
+        labels = "\n".join(facts.bundle.labels)
+        guess(f"--labels {', '.join(facts.bundle.labels)}: what the bundle's metadata says")
     names = _labels(labels, width)
     built = build_network(facts, architecture, len(names), code)
     input_spec = _input(facts, architecture, built, preset, given, guess)
@@ -178,11 +181,13 @@ def _architecture(
         )
     best = guesses[0]
     guess(f"--architecture {best.name}: all {best.total} tensors are its own")
-    others = [g.name for g in guesses[1:] if g.exact]
+    others = [g.name for g in guesses[1:] if g.exact and g.name != best.name and not best.said]
     if others:
         guess(f"the weights are also those of {', '.join(others)}; name yours if it is one")
     for name, value in best.arguments.items():
-        guess(f"--arg {name}={value}, read off the shapes")
+        guess(
+            f"--arg {name}={value}, {'said by the bundle' if best.said else 'read off the shapes'}"
+        )
     for name, words in best.unseen.items():
         if name not in arguments:
             guess(f"--arg {name}={words}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from napari_hirescam.models.weights_facts import Shapes, WeightsFacts
 
 #: Guesses with a smaller share of common names are not worth showing.
 _LEAST_SHARE = 0.5
+_WIDTHS = ("num_classes", "out_channels", "classes")
 _COUNTER = "num_batches_tracked"
 _TRUNK: dict[str, Any] = {"trunk_channels": [64, 128, 256, 512], "trunk_stages": 4}
 _AXIAL: dict[str, Any] = {**_TRUNK, "conv_channels": [64, 32, 16, 16]}
@@ -52,6 +53,8 @@ class Guess:
         Tensors with the same name and shape, of all in the file or the network.
     unseen
         Arguments that leave no trace in the weights, with what was taken and why.
+    said
+        True if it was not guessed: the MONAI bundle of the weights says so.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Guess:
     matched: int = 0
     total: int = 0
     unseen: Mapping[str, str] = field(default_factory=dict)
+    said: bool = False
 
     @property
     def exact(self) -> bool:
@@ -87,13 +91,15 @@ def guess_architectures(
             continue
         names = {n for n in (*own, *shapes) if not n.endswith(_COUNTER)}
         matched = sum(own.get(n) == shapes.get(n) for n in names)
-        judged = Guess(
-            guess.name, guess.arguments, guess.n_labels, matched, len(names), guess.unseen
-        )
+        judged = replace(guess, matched=matched, total=len(names))
         key = f"{guess.name} {sorted(guess.arguments.items())!r}"
         if matched >= _LEAST_SHARE * len(names):
             found.setdefault(key, judged)
-    return tuple(sorted(found.values(), key=lambda g: (-g.matched / g.total, len(g.arguments))))
+
+    def rank(guess: Guess) -> tuple[float, bool, int]:
+        return -guess.matched / guess.total, not guess.said, len(guess.arguments)
+
+    return tuple(sorted(found.values(), key=rank))
 
 
 def _shapes_of(guess: Guess) -> Shapes | None:
@@ -112,9 +118,21 @@ def _shapes_of(guess: Guess) -> Shapes | None:
 
 def _candidates(facts: WeightsFacts) -> Iterator[Guess]:
     shapes = facts.plain_shapes
+    yield from _of_the_bundle(facts)
     yield from _paper_family(shapes, facts.output_width)
     for family in (_monai_resnet, _monai_densenet, _monai_senet, _monai_efficientnet):
         yield from family(shapes)
+
+
+def _of_the_bundle(facts: WeightsFacts) -> Iterator[Guess]:
+    """Take the network that the bundle names; it knows what leaves no trace in weights too."""
+    if facts.bundle is None:
+        return
+    arguments = dict(facts.bundle.arguments)
+    widths = [arguments.pop(name) for name in _WIDTHS if name in arguments]
+    width = widths[0] if widths and isinstance(widths[0], int) else facts.output_width
+    if width is not None:
+        yield Guess(facts.bundle.architecture, arguments, width, said=True)
 
 
 def _paper_family(shapes: Shapes, width: int | None) -> Iterator[Guess]:

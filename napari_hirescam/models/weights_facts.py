@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from napari_hirescam.models.weights import _STATE_KEYS, read_state_dict
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from napari_hirescam.models.bundle import BundleFacts
 
 #: What training frameworks put before every name: Lightning, torch.compile, data parallel, ...
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.")
@@ -40,12 +42,15 @@ class WeightsFacts:
     entry, entries
         The entry of the checkpoint that was read, None where the file is the state dict itself,
         and all entries that hold one.
+    bundle
+        What the MONAI bundle says that the file lies in, if it was read from one.
     """
 
     file: Path
     state: Mapping[str, Tensor] = field(repr=False)
     entry: str | None = None
     entries: tuple[str, ...] = ()
+    bundle: BundleFacts | None = None
 
     @cached_property
     def shapes(self) -> Shapes:
@@ -149,7 +154,7 @@ def inspect_weights(file: Path, entry: str | None = None) -> WeightsFacts:
     Parameters
     ----------
     file
-        .safetensors, or a torch checkpoint.
+        .safetensors, a torch checkpoint, or a MONAI bundle: its folder or its zip.
     entry
         Entry of the checkpoint that holds the state dict; None takes the usual one.
 
@@ -158,8 +163,13 @@ def inspect_weights(file: Path, entry: str | None = None) -> WeightsFacts:
     ModelFileError
         Missing, damaged, more than weights in it, or no state dict inside.
     """
-    if not file.is_file():
+    if not file.exists():
         raise ModelFileError(file, "there is no such file", "Choose a weights file")
+    if file.is_dir() or file.suffix == ".zip":
+        from napari_hirescam.models.bundle import read_bundle
+
+        bundle = read_bundle(file)
+        return replace(inspect_weights(bundle.weights, entry), bundle=bundle)
     if file.suffix == ".safetensors":
         return WeightsFacts(file, read_state_dict(file))
     if entry is not None:

@@ -13,7 +13,7 @@ from napari_hirescam.plugin.jobs import Progress, ShouldStop
 from napari_hirescam.plugin.new_model_step import ModelDraft, Step
 
 if TYPE_CHECKING:
-    from napari_hirescam.models.draft import InputGuess
+    from napari_hirescam.models.input_guess import InputGuess
 
 _SUGGESTED = "Suggested from the weights"
 _OVER_SLICES = {"their mean": "mean", "their maximum": "max"}
@@ -71,7 +71,7 @@ class InputStep(Step):
         self._seen = network
 
         def work(_progress: Progress, _should_stop: ShouldStop) -> InputGuess:
-            from napari_hirescam.models.draft import suggest_input
+            from napari_hirescam.models.input_guess import suggest_input
 
             return suggest_input(facts, architecture, network)
 

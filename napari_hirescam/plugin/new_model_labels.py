@@ -67,6 +67,9 @@ class LabelsStep(Step):
             from napari_hirescam.models.label_lists import label_list_names
 
             self._seen = self.draft.network
+            bundle = self.draft.facts.bundle if self.draft.facts else None
+            if bundle is not None and bundle.labels and not self.text.toPlainText().strip():
+                self.text.setPlainText("\n".join(bundle.labels))
             self._set_activation(suggest_activation(self.draft.n_outputs or 1))
             self.lists.clear()
             for name in label_list_names():

@@ -196,7 +196,8 @@ class NetworkStep(Step):
             self.arguments.fill({}, {})
             return
         self.outputs.setValue(guess.n_labels)
-        notes = dict.fromkeys(guess.arguments, "read off the weights")
+        source = "said by the bundle" if guess.said else "read off the weights"
+        notes = dict.fromkeys(guess.arguments, source)
         for key, words in guess.unseen.items():
             left = "" if key in guess.arguments else "left at "
             notes[key] = f"not visible in the weights; {left}{words}"

@@ -79,7 +79,9 @@ class ProofStep(Step):
     def enter(self) -> None:
         """Sum up what will be proven; an earlier proof holds only for the same model."""
         if not self.name.text() and self.draft.facts is not None:
-            self.name.setText(self.draft.facts.file.stem)
+            bundle = self.draft.facts.bundle
+            self.name.setText((bundle and bundle.name) or self.draft.facts.file.stem)
+            self.description.setText((bundle and bundle.description) or "")
         try:
             spec = self._draft_spec()
         except HirescamError as error:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QMenu,
     QPushButton,
     QWidget,
 )
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from napari_hirescam.models.guess import Guess
     from napari_hirescam.models.weights_facts import WeightsFacts
 
-_FILES = "Weights (*.safetensors *.pt *.pth *.ckpt *.bin *.state *.pkl);;All files (*)"
+_FILES = (
+    "Weights and zipped bundles (*.safetensors *.pt *.pth *.ckpt *.bin *.state *.pkl *.zip);;"
+    "All files (*)"
+)
 #: Guesses of the same kind that are named.
 _SHOWN = 3
 
@@ -35,14 +39,18 @@ class WeightsStep(Step):
         super().__init__(
             draft,
             "Weights",
-            "The file your training wrote: .safetensors, or a .pt/.pth checkpoint. It is read as "
-            "numbers only; nothing in it can run.",
+            "The file your training wrote: .safetensors, a .pt/.pth checkpoint, or a MONAI "
+            "bundle. It is read as numbers only; nothing in it can run.",
         )
+        self._path: Path | None = None
         self.file = QLineEdit()
         self.file.setPlaceholderText("Weights file")
         self.file.editingFinished.connect(self._on_file_edited)
         browse = QPushButton("Browse…")
-        browse.clicked.connect(self._ask_file)
+        menu = QMenu(browse)
+        menu.addAction("Weights file…", self._ask_file)
+        menu.addAction("MONAI bundle folder…", self._ask_bundle)
+        browse.setMenu(menu)
         row = QHBoxLayout()
         row.addWidget(self.file, 1)
         row.addWidget(browse)
@@ -68,6 +76,7 @@ class WeightsStep(Step):
     def load(self, file: Path, entry: str | None = None) -> None:
         """Read a weights file in a thread."""
         self.file.setText(str(file))
+        self._path = file
         self._forget()
 
         def work(
@@ -107,7 +116,8 @@ class WeightsStep(Step):
             self._facts.addRow(f"{title}:", label)
         exact = [guess for guess in guesses if guess.exact]
         if exact:
-            best, others = exact[0], [guess.name for guess in exact[1:]]
+            best = exact[0]
+            others = [g.name for g in exact[1:] if g.name != best.name and not best.said]
             also = f" The same weights fit {', '.join(others[:_SHOWN])} too." if others else ""
             self.match.good(
                 f"This is {best.name}: all {best.total} tensors have its names and shapes.{also}"
@@ -126,17 +136,22 @@ class WeightsStep(Step):
 
     def _on_file_edited(self) -> None:
         text = self.file.text().strip()
-        read = self.draft.facts.file if self.draft.facts else None
+        read = self._path if self.draft.facts is not None else None
         if text and Path(text) != read and not self.busy:
             self.load(Path(text))
 
     def _on_entry_chosen(self, _index: int) -> None:
         facts = self.draft.facts
         if facts is not None and self.entry.currentText() != facts.entry:
-            self.load(facts.file, self.entry.currentText())
+            self.load(self._path or facts.file, self.entry.currentText())
 
     def _ask_file(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Open weights", "", _FILES)
+        if name:
+            self.load(Path(name))
+
+    def _ask_bundle(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Open a MONAI bundle")
         if name:
             self.load(Path(name))
 
@@ -150,6 +165,8 @@ def _described(facts: WeightsFacts) -> list[tuple[str, str]]:
         rows.append(("Outputs", f"probably {facts.output_width}"))
     if facts.entry:
         rows.append(("Read from", f"entry {facts.entry!r} of the checkpoint"))
+    if facts.bundle is not None:
+        rows.append(("Bundle", facts.bundle.name or str(facts.bundle.folder)))
     if facts.prefix:
         rows.append(("Names", f"all begin with {facts.prefix!r}, which is taken off"))
     if facts.left_out:
