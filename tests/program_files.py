@@ -42,6 +42,33 @@ class AnyDepth(nn.Module):
         return self.fc(self.act(self.conv(x)).mean(dim=(2, 3, 4)))
 
 
+class ByWidth(nn.Module):
+    """A convolution, divided by the width of what it is given: each call exports another number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(4, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x) / x.shape[-1]
+
+
+class Functional(nn.Module):
+    """Its ReLUs and pool are functions, and one of its modules is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv3d(1, 4, 3, padding=1)
+        self.shared = ByWidth()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        x = torch.relu(self.shared(x))
+        x = torch.relu(self.shared(x[..., ::2, ::2]))
+        return self.fc(x.mean(dim=(2, 3, 4)))
+
+
 class Saves(nn.Module):
     """Writes its input to a file."""
 

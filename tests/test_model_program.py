@@ -61,6 +61,49 @@ def test_a_pt2_is_explained_as_the_network_it_was_made_from(pt2, tmp_path, layer
             assert raw == pytest.approx(expected, abs=1e-6 * largest)
 
 
+def test_functions_between_the_modules_of_a_pt2_can_be_explained(tmp_path) -> None:
+    """A hook cannot reach them in the network itself; in the program they have names."""
+    torch.manual_seed(2)
+    eager = files.Functional().eval()
+    program = files.write_pt2(tmp_path / "net.pt2", eager)
+    folder = files.model_of(tmp_path / "model", program, target_layer="relu_2")
+    classifier = load_model(folder, trust=yes)
+    ct = random_ct(files.SHAPE)
+    result = explain(ct, classifier)
+    assert result.guarantee.holds
+    assert classifier.network.get_submodule("stem")
+    x = classifier.prepare(ct).tensor
+    with torch.no_grad():
+        assert result.logits == pytest.approx(eager(x)[0].numpy(), abs=1e-6)
+        early = torch.relu(eager.shared(torch.relu(eager.stem(x))))
+        features = torch.relu(eager.shared(early[..., ::2, ::2]))[0]
+    cells = features[0].numel()
+    for k, label in enumerate(result.labels):
+        weights = eager.fc.weight[k].detach()[:, None, None, None]
+        closed_form = (weights * features).sum(0) / cells
+        assert result.map(label, "hirescam").values == pytest.approx(closed_form.numpy(), abs=1e-6)
+
+
+def test_a_pass_that_is_broken_off_does_not_disturb_the_next(tmp_path) -> None:
+    """A module that is called twice counts its calls in the program."""
+    torch.manual_seed(2)
+    eager = files.Functional().eval()
+    program = files.write_pt2(tmp_path / "net.pt2", eager)
+    folder = files.model_of(tmp_path / "model", program, target_layer="relu_2")
+    network = load_model(folder, trust=yes).network
+
+    def break_off(*_: object) -> None:
+        raise InterruptedError
+
+    hook = network.get_submodule("relu_1").register_forward_hook(break_off)
+    with pytest.raises(InterruptedError):
+        network(torch.zeros(1, 1, *files.SHAPE))
+    hook.remove()
+    x = torch.randn(1, 1, *files.SHAPE)
+    with torch.no_grad():
+        assert torch.equal(network(x), eager(x))
+
+
 @pytest.mark.parametrize("traced", [False, True])
 def test_torchscript_is_explained_at_its_operations(tmp_path, traced) -> None:
     """It has no modules that could be hooked; its operations are named instead."""

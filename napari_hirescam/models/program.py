@@ -108,10 +108,17 @@ def load_program(program: Program, shape: tuple[int, ...]) -> nn.Module:
 def _load_pt2(program: Program, shape: tuple[int, ...]) -> nn.Module:
     import torch
 
+    from napari_hirescam.models.named_operations import (
+        name_operations_between_modules,
+        start_calls_anew,
+    )
+
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's own, of its own old parts
             exported = torch.export.load(io.BytesIO(program.data))
             network: nn.Module = torch.export.unflatten(exported)
+            name_operations_between_modules(network)
+            start_calls_anew(network)
     except Exception as exc:  # other versions of torch write other graphs
         first_line = f"{type(exc).__name__}: {exc}".splitlines()[0]
         raise ModelFileError(

@@ -12,7 +12,7 @@ import logging
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,20 +126,9 @@ def _with_named_operations(
     import torch
     from torch import nn
 
-    class Operation(nn.Module):
-        """One operation of the graph, as a module that hooks can watch."""
+    from napari_hirescam.models.named_operations import name_operations
 
-        def __init__(self, function: Callable[..., Any]) -> None:
-            super().__init__()
-            self.function = function
-
-        def forward(self, *args: Any, **kwargs: Any) -> Any:
-            return self.function(*args, **kwargs)
-
-    for node in graph.graph.nodes:
-        if node.op == "call_function":
-            graph.add_submodule(node.name, Operation(node.target))
-            node.op, node.target = "call_module", node.name
+    name_operations(graph, graph.graph)
     network = torch.fx.GraphModule(graph, graph.graph)
     for name, value in list(_own_tensors(network)):
         module, _, leaf = name.rpartition(".")
