@@ -510,6 +510,26 @@ def test_a_proof_can_be_stopped_and_leaves_the_network_as_it_was(tmp_path) -> No
     assert all(torch.equal(before[n], v) for n, v in network.state_dict().items())
 
 
+def test_where_a_devices_memory_runs_out_the_cpu_takes_over_and_it_is_said(tmp_path) -> None:
+    runs: list[int] = []
+
+    class Greedy(ConvThenLinear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            runs.append(1)
+            if len(runs) == 1:
+                raise torch.OutOfMemoryError("out of memory")
+            return super().forward(x)
+
+    network = Greedy()
+    proof = prove(spec_for(network, tmp_path), network, None, device="cpu:0")
+    assert proof.holds
+    assert "ran on the CPU" in proof.notes[-1]
+    runs.clear()
+    # Where there is no other device, it is said as it is.
+    proof = prove(spec_for(network, tmp_path), network, None, device="cpu")
+    assert "out of memory" in proof.problems[0].text
+
+
 # ---- writing -------------------------------------------------------------------------------
 
 

@@ -292,6 +292,22 @@ def test_a_proof_holds_for_the_model_that_was_proven_only(qtbot, open_dialog, we
     assert not (tmp_path / "model").exists()
 
 
+def test_going_back_keeps_the_form_but_not_the_proof_of_another_network(
+    qtbot, open_dialog, weights
+):
+    dialog = open_dialog()
+    go_to_proof(qtbot, dialog, weights)
+    dialog.proof.prove()
+    settle(qtbot, dialog)
+    dialog.go_to(NETWORK)
+    for _ in range(4):
+        press_next(qtbot, dialog)
+    assert dialog.current == PROOF
+    assert dialog.draft.labels == ("a", "b", "c")
+    assert dialog.draft.input.shape == (32, 32, 32)
+    assert not dialog.proof.proven
+
+
 def test_an_existing_folder_is_not_written_into(qtbot, open_dialog, weights, tmp_path):
     dialog = open_dialog()
     go_to_proof(qtbot, dialog, weights)

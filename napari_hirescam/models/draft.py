@@ -20,7 +20,7 @@ from napari_hirescam.models.spec import (
     ModelSpec,
     OutputSpec,
 )
-from napari_hirescam.models.weights import load_into, sha256_of
+from napari_hirescam.models.weights import load_into
 from napari_hirescam.models.weights_facts import WeightsFacts
 from napari_hirescam.safe_write import replace_file
 
@@ -131,7 +131,7 @@ def draft_spec(
     """
     provenance: dict[str, Any] = {
         "converted_from": facts.file.name,
-        "original_sha256": sha256_of(facts.file),
+        "original_sha256": facts.sha256,
     }
     if facts.entry:
         provenance["checkpoint_entry"] = facts.entry

@@ -127,12 +127,20 @@ def prove(
     Cancelled
         `should_stop` said so.
     """
+    import torch
+
     classifier = Classifier(spec, network, device=device)
     try:
         tensor, given, notes = _input(classifier, volume, at_mm, should_stop)
     except InputError as exc:
         return Proof(str(exc.subject), True, (Problem("input", f"{exc.reason}. {exc.remedy}."),))
-    return _run(classifier, tensor, (given, volume is not None, notes), progress, should_stop)
+    about = (given, volume is not None, notes)
+    try:
+        return _run(classifier, tensor, about, progress, should_stop)
+    except torch.OutOfMemoryError:
+        words = f"The memory of {classifier.device} ran out, so the proof ran on the CPU."
+        on_cpu = Classifier(spec, network, device="cpu")
+        return _run(on_cpu, tensor, (*about[:2], (*notes, words)), progress, should_stop)
 
 
 def _input(
@@ -189,7 +197,9 @@ def _run(
         except NoScoresError as exc:
             problem = Problem("output", f"{_upper(str(exc))}.")
             return Proof(given, on_ct, (problem,), shape, notes=notes)
-        except Exception as exc:  # noqa: BLE001 - a forward can fail in any way
+        except Exception as exc:
+            if isinstance(exc, torch.OutOfMemoryError) and classifier.device != "cpu":
+                raise
             reason = " ".join(str(exc).split())[:_REASON_LENGTH]
             words = (
                 f"The network failed on an input of shape {list(shape)}: {reason}. "

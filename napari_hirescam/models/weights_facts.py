@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.errors import ModelFileError
-from napari_hirescam.models.weights import _STATE_KEYS, read_state_dict
+from napari_hirescam.models.weights import _STATE_KEYS, read_state_dict, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +56,11 @@ class WeightsFacts:
     def shapes(self) -> Shapes:
         """Shape of every tensor."""
         return {name: tuple(value.shape) for name, value in self.state.items()}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the file, for provenance."""
+        return sha256_of(self.file)
 
     @cached_property
     def prefix(self) -> str:

@@ -66,9 +66,12 @@ class InputStep(Step):
         """Suggest an input from the network, once for each network."""
         draft = self.draft
         facts, architecture, network = draft.facts, draft.architecture, draft.network
-        if network is None or facts is None or architecture is None or network is self._seen:
+        if network is None or facts is None or architecture is None:
             return
-        self._seen = network
+        # Built again from the same weights, it leaves the form as the user filled it.
+        if (facts, architecture) == self._seen:
+            return
+        self._seen = (facts, architecture)
 
         def work(_progress: Progress, _should_stop: ShouldStop) -> InputGuess:
             from napari_hirescam.models.input_guess import suggest_input

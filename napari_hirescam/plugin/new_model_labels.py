@@ -62,11 +62,12 @@ class LabelsStep(Step):
 
     def enter(self) -> None:
         """Count against the network's outputs; suggest how logits become probabilities."""
-        if self.draft.network is not self._seen:
+        now = (self.draft.facts, self.draft.n_outputs)
+        if now != self._seen:
             from napari_hirescam.models.draft import suggest_activation
             from napari_hirescam.models.label_lists import label_list_names
 
-            self._seen = self.draft.network
+            self._seen = now
             bundle = self.draft.facts.bundle if self.draft.facts else None
             if bundle is not None and bundle.labels and not self.text.toPlainText().strip():
                 self.text.setPlainText("\n".join(bundle.labels))

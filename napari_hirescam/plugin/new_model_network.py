@@ -100,11 +100,9 @@ class NetworkStep(Step):
         facts = self.draft.facts
         if facts is None or facts is self._seen:
             return
-        from napari_hirescam.models.architectures import architecture_names
-
         self._seen = facts
         fitting = [guess.name for guess in self.draft.guesses]
-        others = [name for name in architecture_names() if name not in fitting]
+        others = [name for name in self.draft.known_names if name not in fitting]
         self.name.blockSignals(True)
         self.name.clear()
         self.name.addItems([*dict.fromkeys(fitting), *others])

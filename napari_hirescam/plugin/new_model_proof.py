@@ -23,6 +23,8 @@ from napari_hirescam.plugin.new_model_layer import spec_of
 from napari_hirescam.plugin.new_model_step import ModelDraft, Remark, Step
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from napari_hirescam.models import ModelSpec
     from napari_hirescam.models.proving import Proof
 
@@ -46,6 +48,7 @@ class ProofStep(Step):
             "The network runs once, as the model file will say. Nothing is written before.",
         )
         self._spec: ModelSpec | None = None
+        self._network: nn.Module | None = None
         self.name, self.description = QLineEdit(), QLineEdit()
         self.name.setPlaceholderText("What the model is called")
         self.description.setPlaceholderText("What it was trained for and on (may stay empty)")
@@ -88,7 +91,8 @@ class ProofStep(Step):
             self.fault.fault(str(error))
             self._forget()
             return
-        if self._spec is not None and spec != self._spec:
+        # The user's Python may have changed, and makes another network of the same description.
+        if self.proven and (spec != self._spec or self.draft.network is not self._network):
             self._forget()
         architecture = spec.architecture.name or f"{spec.architecture.callable} (your Python)"
         labels = ", ".join(spec.labels[:_SHOWN]) + (", …" if len(spec.labels) > _SHOWN else "")
@@ -122,14 +126,14 @@ class ProofStep(Step):
 
         def done(proof: Proof) -> None:
             if proof.holds:
-                self._spec = spec
+                self._spec, self._network = spec, network
             self._show(proof, spec)
 
         self.work(work, spec.name, "Running the network", done)
 
     def save_to(self, folder: Path, *, overwrite: bool = False) -> None:
         """Write the proven model in a thread."""
-        spec, network, code = self._spec, self.draft.network, self.draft.code
+        spec, network, code = self._spec, self._network, self.draft.code
         if spec is None or network is None:
             self.fault.fault("Prove the model first.")
             return
@@ -171,7 +175,7 @@ class ProofStep(Step):
         self.scores.setText(f"<table>{head}{''.join(rows)}</table>{more}{meaning}")
 
     def _forget(self) -> None:
-        self._spec = None
+        self._spec = self._network = None
         self.outcome.clear_text()
         self.scores.setText("")
         self.blamed.emit(set())

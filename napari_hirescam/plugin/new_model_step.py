@@ -37,6 +37,7 @@ class ModelDraft:
     volume: Volume | None
     facts: WeightsFacts | None = None
     guesses: tuple[Guess, ...] = ()
+    known_names: tuple[str, ...] = ()
     architecture: Architecture | None = None
     code: UserCode | None = None
     network: nn.Module | None = None

@@ -81,12 +81,16 @@ class WeightsStep(Step):
 
         def work(
             _progress: Progress, should_stop: ShouldStop
-        ) -> tuple[WeightsFacts, tuple[Guess, ...]]:
+        ) -> tuple[WeightsFacts, tuple[Guess, ...], tuple[str, ...]]:
+            from napari_hirescam.models.architectures import architecture_names
             from napari_hirescam.models.guess import guess_architectures
             from napari_hirescam.models.weights_facts import inspect_weights
 
             facts = inspect_weights(file, entry)
-            return facts, guess_architectures(facts, should_stop)
+            # Everything that takes its time is done here, and not when it is first asked for:
+            # the digest of a large file, and the import of MONAI.
+            _ = facts.sha256
+            return facts, guess_architectures(facts, should_stop), architecture_names()
 
         self.work(work, file.name, "Reading the weights", self._on_read)
 
@@ -103,8 +107,8 @@ class WeightsStep(Step):
             self._facts.removeRow(0)
         self.match.clear_text()
 
-    def _on_read(self, found: tuple[WeightsFacts, tuple[Guess, ...]]) -> None:
-        facts, guesses = found
+    def _on_read(self, found: tuple[WeightsFacts, tuple[Guess, ...], tuple[str, ...]]) -> None:
+        facts, guesses, self.draft.known_names = found
         self.draft.facts, self.draft.guesses = facts, guesses
         self._entry_row.setVisible(len(facts.entries) > 1)
         self.entry.clear()
