@@ -259,26 +259,6 @@ def test_the_ct_list_follows_the_viewer_and_leaves_maps_out(done, viewer):
     assert not done.run_panel.button.isEnabled()
 
 
-def test_a_patch_model_looks_at_the_selected_point_or_where_the_slices_stand(
-    qtbot, widget, viewer, ct_file, tmp_path
-):
-    open_ct(qtbot, widget, ct_file)
-    load_model(
-        qtbot,
-        widget,
-        make_model(tmp_path / "patch", shape=(12, 40, 40), fit="window"),
-    )
-    viewer.dims.set_point((0, 1, 2), (-240.0, -8.0, 6.0))
-    assert "position of the slices" in widget.run_panel.hint_text
-    points = viewer.add_points([[-252.0, 4.0, 10.0]], name="here", ndim=3, units="mm")
-    points.selected_data = {0}
-    assert "L 10, P 4, S 252" in widget.run_panel.hint_text
-    run(qtbot, widget)
-    grid = widget.explanation.input_grid
-    middle = grid.to_world((np.array(grid.shape) - 1) / 2)
-    assert (np.abs(middle - (-252, 4, 10)) <= grid.spacing_mm).all()
-
-
 def test_ticked_maps_are_saved_on_the_grid_of_the_file(qtbot, done, ct_file, tmp_path, told):
     import nibabel as nib
 

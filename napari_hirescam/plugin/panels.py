@@ -17,11 +17,12 @@ from napari_hirescam.plugin.labels_panel import LabelsPanel
 from napari_hirescam.plugin.map_layers import MapLayers
 from napari_hirescam.plugin.map_style import MapKey
 from napari_hirescam.plugin.model_panel import ModelPanel
-from napari_hirescam.plugin.place_follower import PlaceFollower
 from napari_hirescam.plugin.run_panel import RunPanel
 from napari_hirescam.plugin.saving import MapSaver
 from napari_hirescam.plugin.section import Section, scrolled_column
+from napari_hirescam.plugin.sweep_panel import SweepPanel
 from napari_hirescam.plugin.viewer_events import ViewerEvents
+from napari_hirescam.plugin.window_panel import WindowPanel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -53,14 +54,24 @@ class Panels(QWidget):
         self.view = AttentionView(
             viewer, self.display, lambda: self.labels.ticked, self._on_map_deleted, self
         )
-        self.place = PlaceFollower(viewer, self)
+        self.window_panel = WindowPanel(viewer)
+        self.sweep = SweepPanel(viewer, self.window_panel.box)
         self.test = ExplanationTestPanel()
         self.saver = MapSaver(self)
         self.sections = {
             "ct": Section("CT", self.ct),
             "model": Section("Model", self.model),
+            "window": Section(
+                "Window", self.window_panel, tip="The part of the CT that the model sees."
+            ),
             "labels": Section("Labels", self.labels_panel),
             "display": Section("Attention maps", self.display),
+            "search": Section(
+                "Search the CT",
+                self.sweep,
+                unfolded=False,
+                tip="Score the window everywhere, and list where the model finds something.",
+            ),
             "test": Section(
                 "Test the explanation",
                 self.test,
@@ -74,7 +85,8 @@ class Panels(QWidget):
         self.sections["advanced"].folded.connect(self._on_advanced_folded)
         self.labels_panel.named.connect(self.sections["labels"].set_title)
         parts: list[QWidget] = list(self.sections.values())
-        parts.insert(2, self.run_panel)
+        parts.insert(3, self.run_panel)
+        self.show_window(needed=False)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scrolled_column(parts, stretched=self.sections["labels"]))
@@ -105,9 +117,19 @@ class Panels(QWidget):
         self.sections["ct"].set_summary(layer.name if layer is not None else "")
         self.sections["model"].set_summary(classifier.spec.name if classifier is not None else "")
 
+    def show_window(self, *, needed: bool) -> None:
+        """Show what only a model that sees a part of the CT has a use for."""
+        for name in ("window", "search"):
+            self.sections[name].setVisible(needed)
+
     def viewer_events(self) -> list[ViewerEvents]:
         """Every connection to the viewer, to be ended with the widget."""
-        return [self.ct.events, *self.place.all_events(), *self.view.all_events()]
+        return [
+            self.ct.events,
+            *self.window_panel.all_events(),
+            self.sweep.layers.events,
+            *self.view.all_events(),
+        ]
 
     def _colour_of(self, label: str) -> str | None:
         return self.maps.colour_of(label)

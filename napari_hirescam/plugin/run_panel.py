@@ -36,7 +36,7 @@ class RunPanel(QWidget):
         self._current = CurrentJob()
         self.destroyed.connect(self._current.abandon)
         self._volume: Volume | None = None
-        self._ready = False
+        self._ready = self._quiet = False
 
         self._button = QPushButton("Run")
         self._button.setToolTip("Score the CT and compute the attention maps of every label.")
@@ -105,8 +105,10 @@ class RunPanel(QWidget):
         methods: Sequence[str],
         at_mm: Point | None = None,
         settings: ComputeSettings | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
-        """Explain a CT in a thread."""
+        """Explain a CT in a thread; a quiet run shows neither progress nor a way to cancel."""
         if self._current.job is not None:
             return
         how = settings or ComputeSettings(classifier.device)
@@ -130,9 +132,11 @@ class RunPanel(QWidget):
         self._current.job.succeeded.connect(self._on_succeeded)
         self._current.job.failed.connect(self._on_failed)
         self._current.job.ended.connect(self._on_ended)
-        self._button.setText("Cancel")
-        self._button.setToolTip("Stop the computation; nothing that is shown changes.")
-        self.show_progress("Preparing the CT", 0, 0)
+        self._quiet = quiet
+        if not quiet:
+            self._button.setText("Cancel")
+            self._button.setToolTip("Stop the computation; nothing that is shown changes.")
+            self.show_progress("Preparing the CT", 0, 0)
         self.busy_changed.emit()
         self._current.job.start()
 
@@ -164,11 +168,12 @@ class RunPanel(QWidget):
     def _on_clicked(self) -> None:
         if self._current.job is None:
             self.run_requested.emit()
-        else:
+        elif not self._quiet:
             self.cancel()
 
     def _on_progress(self, done: int, total: int) -> None:
-        self.show_progress("Computing", done, total)
+        if not self._quiet:
+            self.show_progress("Computing", done, total)
 
     def _on_succeeded(self, explanation: Explanation) -> None:
         volume, self._volume = self._volume, None

@@ -32,6 +32,8 @@ class RunRecord:
         Where a patch network looked.
     transform
         Where the layer lay then: 4x4, index to mm.
+    along
+        Run by itself while the window was moved.
     """
 
     layer: Image
@@ -39,6 +41,7 @@ class RunRecord:
     classifier: Classifier
     centre: WindowCentre | None
     transform: FloatArray
+    along: bool = False
 
     @property
     def ct_moved(self) -> bool:
@@ -46,11 +49,13 @@ class RunRecord:
         return not np.allclose(world_transform(self.layer), self.transform, atol=1e-4)
 
     def same_subject_as(self, other: RunRecord | None) -> bool:
-        """True if both are of one CT as a whole, so that ticks for one are ticks for the other.
+        """True if ticks for the other are ticks for this one.
 
-        Where the model sees only a window, ticks are for a place in the CT.
+        They are for a CT, and for a place in it where the model sees only a window; while that
+        is moved, they go along.
         """
-        return other is not None and self.layer is other.layer and self.centre is None
+        same_place = self.centre is None or self.along
+        return other is not None and self.layer is other.layer and same_place
 
 
 def layer_of_old_maps(explanation: Explanation | None, classifier: Classifier | None) -> str:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import napari
 import numpy as np
 from napari.layers import Image
-from napari.utils.notifications import show_info, show_warning
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QEvent, Qt, QTimer
 
 from napari_hirescam.errors import HirescamError
-from napari_hirescam.plugin.compute_panel import as_placed
-from napari_hirescam.plugin.ct_layers import volume_from_layer, world_transform
-from napari_hirescam.plugin.jobs import tell_error
+from napari_hirescam.plugin.ct_layers import volume_from_layer
 from napari_hirescam.plugin.panels import Panels
 from napari_hirescam.plugin.run_record import (
     RunRecord,
@@ -22,11 +19,10 @@ from napari_hirescam.plugin.run_record import (
     notes_of_run,
     outdated_by,
 )
+from napari_hirescam.plugin.runs import Runs
 from napari_hirescam.plugin.viewer_events import ViewerEvents, without_proxy
 
 if TYPE_CHECKING:
-    from napari.utils.events import Event
-
     from napari_hirescam.attention.result import Explanation
     from napari_hirescam.volume import Volume
 
@@ -44,14 +40,11 @@ class HiResCAMWidget(Panels):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self._viewer = without_proxy(napari_viewer)
         super().__init__(self._viewer)
-        self._events = ViewerEvents()
-        self._asked: RunRecord | None = None
+        self.runs = Runs(self._viewer, self)
         self._shown: tuple[str, ...] = ()
         self._docked = False
 
-        # Not at once: a run may end while napari is still telling of a layer's removal.
-        self._tidy_soon = self._at_once_after(self._tidy)
-        # Nor here: where the window itself closes, this is gone before its time comes.
+        # Not at once: where the window itself closes, this is gone before its time comes.
         self._leave_soon = self._at_once_after(self._leave_views)
         # Nor here: a layer that is being inserted is not in the picture yet.
         self._look_soon = self._at_once_after(self._look_at_new_ct)
@@ -62,29 +55,7 @@ class HiResCAMWidget(Panels):
 
     def run(self) -> None:
         """Explain the chosen CT with the loaded model."""
-        layer, classifier = self.ct.layer, self.model.classifier
-        if layer is None or classifier is None:
-            return
-        try:
-            volume = volume_from_layer(layer)
-        except HirescamError as error:
-            tell_error(error)
-            return
-        self.ct.show_doubt()
-        centre = self.place.centre if classifier.spec.input.needs_point else None
-        self._asked = RunRecord(layer, volume, classifier, centre, world_transform(layer))
-        selection = self._viewer.layers.selection
-        chosen = selection.active
-        # Before the thread starts: it would compete for the interpreter.
-        self.maps.warm_up(layer)
-        selection.active = chosen
-        self.run_panel.start(
-            volume,
-            classifier,
-            self._methods(),
-            centre.at_mm if centre is not None else None,
-            self.compute.settings,
-        )
+        self.runs.start()
 
     def go_to_peak(self, label: str | None = None) -> None:
         """Move the slices to the strongest cell of a label, the current one by default."""
@@ -122,31 +93,21 @@ class HiResCAMWidget(Panels):
         self.model.new_requested.connect(self._make_model)
         self.model.busy_changed.connect(self._update_ready)
         self.run_panel.run_requested.connect(self.run)
-        self.run_panel.explained.connect(self._on_explained)
-        self.run_panel.busy_changed.connect(self._on_run_busy)
+        self.runs.explained.connect(self._on_explained)
         self.labels.ticks_changed.connect(self._show_maps)
         self.labels_panel.table.current_changed.connect(self._update_proof)
         self.display.maps_changed.connect(self._show_maps)
         self.display.three_d_toggled.connect(self._toggle_3d)
         self.display.peak_requested.connect(self.go_to_peak)
         self.display.save_requested.connect(self._save)
-        self.place.moved.connect(self._on_place_moved)
         self.view.ct_moved.connect(self._update_notices)
+        self.view.ct_moved.connect(self.window_panel.refresh)
         self.saver.progressed.connect(self.run_panel.show_progress)
         self.saver.busy_changed.connect(self._on_busy_changed)
-        self._events.connect(self._viewer.layers.events.removed, self._on_layer_removed)
         for connections in self._all_events():
             self.destroyed.connect(connections.disconnect)
 
     # -- a model, a CT, a run ------------------------------------------------------------
-
-    def _methods(self) -> tuple[str, ...]:
-        """Name every method that exists at the target layer."""
-        from napari_hirescam.attention import METHODS
-
-        report = self.model.report
-        exact = report is not None and report.guarantee.holds
-        return tuple(k for k, method in METHODS.items() if exact or not method.constant_gradient)
 
     def _update_ready(self) -> None:
         classifier = self.model.classifier
@@ -159,21 +120,22 @@ class HiResCAMWidget(Panels):
             ready, hint = False, "Open a model."
         else:
             ready = True
-            if classifier.spec.input.needs_point:
-                centre = self.place.centre
-                hint = centre.sentence() if centre is not None else ""
         self.run_panel.set_ready(ready=ready, hint=hint)
         self.summarise()
+        self._update_window()
 
     def _on_busy_changed(self) -> None:
         if not self.ct.busy and self.saver.job is None:
             self.run_panel.hide_progress()
         self._update_ready()
 
-    def _on_place_moved(self) -> None:
-        classifier = self.model.classifier
-        if classifier is not None and classifier.spec.input.needs_point:
-            self._update_ready()
+    def _update_window(self) -> None:
+        """Show the window where the model needs one, and name to the search what it has."""
+        layer, classifier = self.ct.layer, self.model.classifier
+        spec = classifier.spec.input if classifier is not None else None
+        self.show_window(needed=spec is not None and spec.needs_point)
+        self.window_panel.set_subject(layer, spec)
+        self.sweep.set_subject(layer, classifier)
 
     def _on_ct_opened(self, layer: Image) -> None:
         self._new_ct = layer
@@ -221,8 +183,9 @@ class HiResCAMWidget(Panels):
         self._update_proof()
         self._update_ready()
 
-    def _on_explained(self, volume: Volume, explanation: Explanation) -> None:
-        record, self._asked = self._asked, None
+    def _on_explained(
+        self, record: RunRecord | None, volume: Volume, explanation: Explanation
+    ) -> None:
         same = record is not None and record.same_subject_as(self.record)
         self.view.take(explanation, record)
         self._shown = ()
@@ -233,30 +196,6 @@ class HiResCAMWidget(Panels):
         self.display.offer(explanation)
         self.labels.set_explanation(explanation, keep_ticks=same)
         self._update_notices()
-
-    def _on_run_busy(self) -> None:
-        self._tidy_soon.start()
-        if self.run_panel.job is None:
-            self.model.note_device()
-            record = self.view.record
-            if record is not None:
-                self.view.record = replace(record, classifier=as_placed(record.classifier))
-
-    def _tidy(self) -> None:
-        """After a run that came to nothing, leave no layer that waits for its maps."""
-        if self.run_panel.job is None and self.explanation is None:
-            self.maps.clear()
-
-    def _on_layer_removed(self, event: Event) -> None:
-        asked = self._asked
-        if asked is not None and event.value is asked.layer:
-            self._asked = None
-            if self.run_panel.job is not None:
-                self.run_panel.abandon()
-                show_warning(
-                    f"{event.value.name} was removed while it was being explained; the run was "
-                    "stopped and nothing of it is kept."
-                )
 
     # -- what is shown -------------------------------------------------------------------
 
@@ -271,7 +210,7 @@ class HiResCAMWidget(Panels):
         self._shown = ticked
         self.labels_panel.follow_ticks(added)
         if added and (self.record is None or self.record.centre is None):
-            # A window's place is where the slices stand: a jump would move the next run's.
+            # A window is looked at where it was put, and while it is moved nothing may jump.
             self.go_to_peak(added[-1])
         self._update_proof()
 
@@ -344,9 +283,9 @@ class HiResCAMWidget(Panels):
         dialog.show()
 
     def _abandon_work(self) -> None:
-        for panel in (self.ct, self.model, self.run_panel, self.saver, self.test):
+        for panel in (self.ct, self.model, self.run_panel, self.saver, self.test, self.sweep):
             panel.abandon()
-        self._tidy_soon.stop()
+        self.runs.stop()
         self._look_soon.stop()
         self._leave_soon.start()
         for connections in self._all_events():
@@ -354,6 +293,8 @@ class HiResCAMWidget(Panels):
 
     def _leave_views(self) -> None:
         self.view.leave()
+        self.window_panel.set_subject(None, None)
+        self.sweep.clear()
 
     def _all_events(self) -> list[ViewerEvents]:
-        return [self._events, *self.viewer_events()]
+        return [self.runs.events, *self.viewer_events()]
