@@ -83,11 +83,18 @@ def eager_network() -> nn.Module:
     return ConvThenLinear(SHAPE).eval()
 
 
-def write_pt2(file: Path, network: nn.Module, *, free_depth: bool = False) -> Path:
+def write_pt2(
+    file: Path, network: nn.Module, *, free_depth: bool = False, keep_calls_of: tuple[str, ...] = ()
+) -> Path:
     """Export a network for inputs [1, 1, 6, 8, 10]."""
     example = torch.randn(1, 1, *SHAPE)
     free = {"x": {2: 2 * torch.export.Dim("half_depth", min=2, max=32)}} if free_depth else None
-    program = torch.export.export(network, (example,), dynamic_shapes=free)
+    program = torch.export.export(
+        network,
+        (example,),
+        dynamic_shapes=free,
+        preserve_module_call_signature=keep_calls_of,
+    )
     torch.export.save(program, file)
     return file
 

@@ -85,10 +85,10 @@ def test_functions_between_the_modules_of_a_pt2_can_be_explained(tmp_path) -> No
 
 
 def test_a_pass_that_is_broken_off_does_not_disturb_the_next(tmp_path) -> None:
-    """A module that is called twice counts its calls in the program."""
+    """A module whose calls the export kept counts them when it runs."""
     torch.manual_seed(2)
     eager = files.Functional().eval()
-    program = files.write_pt2(tmp_path / "net.pt2", eager)
+    program = files.write_pt2(tmp_path / "net.pt2", eager, keep_calls_of=("shared",))
     folder = files.model_of(tmp_path / "model", program, target_layer="relu_2")
     network = load_model(folder, trust=yes).network
 
