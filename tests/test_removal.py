@@ -414,16 +414,19 @@ class MeanOfBlocks(nn.Module):
 
 
 def test_blanking_a_cell_out_changes_its_own_voxels_only() -> None:
-    volume = bright_block()
+    voxels = np.full((6, 8, 10), 100, np.int16)
+    voxels[2:4, 4:6, 6:8] = 500
+    voxels[0, 0, 0] = -1000
+    volume = Volume(voxels, np.diag([3.0, 1.0, 1.0, 1.0]), "block")
     classifier = classifier_of(MeanOfBlocks(), "see", plain_input((6, 8, 10)), 1)
-    finding = occlusion_test(volume, classifier, "label 0", fill="lowest", steps=3)
-    curves = finding.curves
-    # 60 cells; the one bright cell holds all positive attention and weighs 0.5, air weighs -1.
-    assert (curves.n_cells, curves.n_inside, curves.n_half) == (60, 60, 1)
+    curves = occlusion_test(volume, classifier, "label 0", fill="lowest", steps=3).curves
+    assert (curves.n_cells, curves.n_inside) == (60, 60)
     assert curves.box_mm == (6, 2, 2)
+    assert curves.counts[:2].tolist() == [0, 1]
+    assert curves.counts[-1] == curves.n_half == 28  # 0.5 + 27 * 0.1 of 0.5 + 58 * 0.1
+    # The bright block goes from 0.5 to -1, each of the others from 0.1 to -1.
     falls = curves.strongest.logits[0] - curves.strongest.logits
-    assert falls[0] == 0
-    assert falls[1:] == pytest.approx([1.5] * (len(falls) - 1), abs=1e-5)
+    assert falls[1:] == pytest.approx(1.5 + 1.1 * (curves.counts[1:] - 1), abs=1e-4)
     assert curves.mean_gap() > 0
 
 
@@ -461,15 +464,16 @@ def test_images_of_three_slices_are_blanked_slice_by_slice() -> None:
 
 def test_cells_in_the_padding_are_never_chosen() -> None:
     volume = bright_block()
-    spec = plain_input((12, 8, 10), padding=-1000)
+    spec = plain_input((14, 8, 10), padding=400)
     classifier = classifier_of(MeanOfBlocks(), "see", spec, 1)
-    explanation = explain(volume, classifier)
-    finding = occlusion_test(volume, classifier, "label 0", explanation=explanation)
-    # Three slices of padding on either side: two of six layers of cells lie in it wholly, and
-    # in two more the centre lies on the last slice's outer half or beyond.
-    assert finding.curves.n_cells == 120
-    assert finding.curves.n_inside in {60, 80}
-    assert "lie outside the CT" in finding.sentences()[-1]
+    finding = occlusion_test(volume, classifier, "label 0")
+    # Four slices of padding on either side are two layers of cells each, of seven.
+    assert finding.curves.n_cells == 140
+    assert finding.curves.n_inside == 60
+    # 80 cells of 0.4 in the padding, one of 0.5 in the CT.
+    assert finding.curves.share_outside == pytest.approx(32 / 32.5)
+    assert finding.curves.n_half == 1
+    assert finding.sentences()[-1].startswith("80 of 140 cells lie outside the CT")
 
 
 def test_the_explained_input_is_not_touched_and_a_stop_is_heard() -> None:
