@@ -226,6 +226,14 @@ def test_a_network_with_a_part_of_its_own_is_near_but_not_exact(tmp_path) -> Non
     assert guess.matched == guess.total - 2
 
 
+def test_a_tensor_of_another_shape_does_not_match(tmp_path) -> None:
+    state = small_resnet().state_dict()
+    state["layer2.0.conv2.weight"] = torch.zeros(8, 8, 1, 1, 1)
+    torch.save(state, tmp_path / "w.pt")
+    guess = guess_architectures(inspect_weights(tmp_path / "w.pt"))[0]
+    assert guess.matched == guess.total - 1
+
+
 def test_unknown_weights_have_no_guess_and_the_search_can_be_stopped(tmp_path) -> None:
     facts = inspect_weights(saved(tmp_path, ConvThenLinear()))
     assert guess_architectures(facts) == ()
@@ -356,6 +364,22 @@ def test_the_code_runs_only_after_a_yes_which_holds_for_the_saved_folder(tmp_pat
     loaded = load_model(folder)
     assert torch.equal(loaded.network.head_linear.weight, network.head_linear.weight)
     (folder / "network.py").write_text(python.read_text() + "\n# changed\n")
+    with pytest.raises(HirescamError, match="not been agreed to"):
+        load_model(folder)
+
+
+def test_the_yes_is_not_carried_into_a_folder_with_other_code(tmp_path) -> None:
+    python = tmp_path / "network.py"
+    python.write_text((HERE / "models" / "luna_network.py").read_text())
+    code = agree_to_run(python, lambda _request: True)
+    network = code_network(code)
+    facts = inspect_weights(saved(tmp_path, network))
+    architecture = Architecture(python="network.py", callable="NoduleNet")
+    given = InputSpec(shape=(32, 48, 48))
+    spec = draft_spec(facts, architecture, ("no", "yes"), given, "block4")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "torch.py").write_text("print('not seen by anybody')\n")
+    folder = save_draft(tmp_path / "model", spec, network, code, overwrite=True)
     with pytest.raises(HirescamError, match="not been agreed to"):
         load_model(folder)
 
