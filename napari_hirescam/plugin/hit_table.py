@@ -11,7 +11,7 @@ from napari_hirescam.plugin.label_model import SORT_ROLE
 from napari_hirescam.plugin.label_table import ProbabilityBar
 
 _ROW = 24
-_WIDTHS = (30, 58, 50, 50, 50, 54)
+_WIDTHS = (28, 54, 47, 47, 47, 49)
 
 
 class HitTable(QTableView):
@@ -41,7 +41,7 @@ class HitTable(QTableView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setShowGrid(False)
         self.setTabKeyNavigation(False)
-        self.setMinimumWidth(sum(_WIDTHS) + 60)
+        self.setMinimumSize(sum(_WIDTHS) + 58, 6 * _ROW + 28)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(_ROW)
@@ -54,8 +54,8 @@ class HitTable(QTableView):
         self.doubleClicked.connect(self._choose)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Ask for six rows."""
-        return QSize(360, 6 * _ROW + 28)
+        """Ask for eight rows."""
+        return QSize(360, 8 * _ROW + 28)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
         """Go to the row's place on Enter."""

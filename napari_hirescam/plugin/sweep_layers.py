@@ -79,10 +79,10 @@ class SweepLayers:
         elif STITCHED in self._layers:
             self._layers[STITCHED].visible = False
         layers = self._viewer.layers
-        if above is not None and above in layers:
-            for layer in self._layers.values():
-                if layers.index(layer) < layers.index(above):
-                    layers.move(layers.index(layer), len(layers))
+        for layer in self._layers.values():
+            # Right above the CT: point and outline of the window stay on top.
+            if above in layers and layers.index(layer) != layers.index(above) + 1:
+                layers.move(layers.index(layer), layers.index(above) + 1)
         if chosen in layers:
             selection.active = chosen
 

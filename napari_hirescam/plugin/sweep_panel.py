@@ -135,6 +135,7 @@ class SweepPanel(QWidget):
         column.addLayout(form)
         for widget in (self.button, self._bar, self._text, self.table, self._boxes):
             column.addWidget(widget)
+        column.addStretch(1)
 
     # -- what the host tells ---------------------------------------------------------------------
 

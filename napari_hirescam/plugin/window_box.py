@@ -215,7 +215,6 @@ class WindowBox(QObject):
         if points is not None and points is not known:
             points.events.data.connect(self._on_point_moved)
             points.mouse_drag_callbacks.append(self._follow_mouse)
-        if points is not None and not self._placing:
             points.selected_data = {0}
         self.drawn.emit()
 
@@ -237,6 +236,8 @@ class WindowBox(QObject):
             yield
         if not placing:
             self._follow_point()
+        if self._layers.points is layer and len(layer.data) == 1:
+            layer.selected_data = {0}  # a click beside the point lets go of it
 
     def _on_point_moved(self, _event: Event) -> None:
         if not self._writing:
@@ -251,9 +252,10 @@ class WindowBox(QObject):
             return
         before = self._at_mm
         place = _point(np.asarray(points.data_to_world(points.data[-1])))
-        if not np.allclose(place, before, atol=1e-6):
+        moved = not np.allclose(place, before, atol=1e-6)
+        if moved:
             self.move_to(place)
-        if len(points.data) > 1 or self._at_mm == before:
+        if len(points.data) > 1 or (moved and self._at_mm == before):
             self._draw()  # one point only, and never outside the CT
 
     def _tell(self) -> None:

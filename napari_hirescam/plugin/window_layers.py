@@ -123,7 +123,8 @@ class WindowLayers:
             points.scale = grid.spacing_mm
         if not np.array_equal(points.translate, grid.affine[:3, 3]):
             points.translate = tuple(grid.affine[:3, 3])
-        if not np.array_equal(points.data, place):
+        # Set only if need be: it may be the user's hand that has just moved it.
+        if points.data.shape != place.shape or not np.allclose(points.data, place, atol=1e-6):
             points.data = place
         points.visible = True
 

@@ -85,6 +85,6 @@ def _dashes(low: float, high: float) -> list[tuple[float, float]]:
     if length <= _NEAR_MM:
         return []
     # Dashes and gaps of equal length, a dash at either end.
-    n = 2 * max(1, round(length / _DASH_MM / 2)) - 1
+    n = 2 * max(1, round(length / _DASH_MM / 2)) + 1
     step = length / n
     return [(low + step * k, low + step * (k + 1)) for k in range(0, n, 2)]
