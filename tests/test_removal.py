@@ -373,6 +373,14 @@ def test_an_explanation_of_another_ct_window_or_model_is_refused() -> None:
         removal_test(random_ct((6, 8, 10), seed=9), classifier, "label 0", explanation=explanation)
 
 
+def test_a_map_in_mixed_precision_is_made_anew_rather_than_accused() -> None:
+    volume, classifier = random_ct((6, 8, 10)), whole_ct(ConvThenLinear(), "pool")
+    coarse = explain(volume, classifier, mixed_precision=True)
+    finding = removal_test(volume, classifier, "label 0", explanation=coarse)
+    assert finding.curves.adds_up
+    assert finding.subject.provenance["mixed_precision"] is False
+
+
 def test_unknown_labels_and_methods_are_named() -> None:
     volume, classifier = random_ct((6, 8, 10)), whole_ct(ConvThenLinear(), "pool")
     with pytest.raises(InputError, match="label 0, label 1, label 2"):

@@ -13,8 +13,10 @@ from napari_hirescam.cli.app import app
 from napari_hirescam.cli.common import (
     At,
     CTPath,
+    Device,
     ModelPath,
     Series,
+    TargetLayer,
     Trust,
     as_hu,
     errors_in_one_line,
@@ -60,10 +62,11 @@ def run_tests(
         Literal["mean", "lowest"],
         typer.Option(help="what replaces the CT: each box's own mean, or its lowest value (air)"),
     ] = "mean",
+    target_layer: TargetLayer = None,
     at: At = None,
     seed: Annotated[int, typer.Option(min=0, help="of random cells and random weights")] = 0,
     series: Series = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; default: what there is")] = None,
+    device: Device = None,
     trust: Trust = False,
     assume_hu: Annotated[
         bool,
@@ -80,7 +83,7 @@ def run_tests(
         methods = list(dict.fromkeys(method or ["hirescam"]))
         require_known("--method", methods, METHODS)
         require_known("--only", only or [], _TITLES)
-        classifier = load_classifier(model, trust=trust, device=device)
+        classifier = load_classifier(model, trust=trust, device=device, target_layer=target_layer)
         require_known("--label", label or [], classifier.labels)
         point = parse_point(at)
         with progress_bar(console, "Reading the CT") as tell:
@@ -91,6 +94,10 @@ def run_tests(
             note(console, text)
         with progress_bar(console, "Explaining") as tell:
             explanation = explain(volume, classifier, methods=methods, at_mm=point, progress=tell)
+        for text in explanation.provenance["notes"][
+            len(volume.source.notes) if volume.source else 0 :
+        ]:
+            note(console, text)
         labels = list(dict.fromkeys(label or explanation.ranked()[:1]))
         tests = _tests(only, fill)
         jobs = list(itertools.product(labels, methods, tests))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.evaluation.map_under_test import (
     Point,
+    can_be_tested,
     faults_named,
     prepare_test,
 )
@@ -62,7 +63,7 @@ def removal_test(
     Cancelled
         `should_stop` said so.
     """
-    first, second = _halves(progress, whole=explanation is not None)
+    first, second = _halves(progress, whole=can_be_tested(explanation, method))
     subject = prepare_test(
         volume, classifier, label, method,
         explanation=explanation, at_mm=at_mm, progress=first, should_stop=should_stop,
@@ -113,7 +114,7 @@ def occlusion_test(
 
     Others, and what is raised, as for :func:`removal_test`.
     """
-    first, second = _halves(progress, whole=explanation is not None)
+    first, second = _halves(progress, whole=can_be_tested(explanation, method))
     subject = prepare_test(
         volume, classifier, label, method,
         explanation=explanation, at_mm=at_mm, progress=first, should_stop=should_stop,
@@ -158,7 +159,7 @@ def randomisation_test(
 
     Others, and what is raised, as for :func:`removal_test`.
     """
-    first, second = _halves(progress, whole=explanation is not None)
+    first, second = _halves(progress, whole=can_be_tested(explanation, method))
     subject = prepare_test(
         volume, classifier, label, method,
         explanation=explanation, at_mm=at_mm, progress=first, should_stop=should_stop,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -134,7 +134,8 @@ def prepare_test(
     label, method
         Which map.
     explanation
-        What was made of them before; None explains the CT now.
+        What was made of them before; None explains the CT now. So does one without this method,
+        or in mixed precision, whose maps add up only to that precision.
     at_mm
         (I, P, L) mm of the window's centre, for a patch network. May be left out beside an
         explanation, which knows its window.
@@ -156,7 +157,7 @@ def prepare_test(
         _check_model(explanation, classifier)
         if at_mm is None and classifier.spec.input.needs_point:
             at_mm = _centre_of_window(explanation.input_grid, volume)
-    if explanation is None or method not in explanation.maps:
+    if not can_be_tested(explanation, method):
         explanation = explain(
             volume,
             classifier,
@@ -173,6 +174,15 @@ def prepare_test(
             "Explain this CT again, and test that map",
         )
     return MapUnderTest(volume, classifier, explanation, model_input, label, method)
+
+
+def can_be_tested(explanation: Explanation | None, method: str) -> TypeGuard[Explanation]:
+    """False if the CT has to be explained anew: the tests are run in full precision."""
+    return (
+        explanation is not None
+        and method in explanation.maps
+        and not explanation.provenance.get("mixed_precision", False)
+    )
 
 
 def _known(names: Iterable[str]) -> str:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Fill = Literal["mean", "lowest"]
 
+_MOST_BOXES = 5000
+
 
 @dataclass(frozen=True, eq=False)
 class OcclusionCurves:
@@ -41,7 +43,7 @@ class OcclusionCurves:
     ----------
     counts
         int64 [P]; boxes blanked out, from 0 to a quarter of the cells inside, or to as many as
-        hold half of the attention.
+        hold half of the attention, but no more than 5000.
     strongest
         Around the strongest cells; [P].
     random
@@ -133,12 +135,9 @@ def occlusion(
     if steps < 1 or n_random < 1:
         raise ValueError(f"a test needs a step and a random order, not {steps} and {n_random}")
     values = attention.values.astype(np.float64).ravel()
-    centres = attention.grid.to_world(np.argwhere(np.ones(attention.values.shape, dtype=bool)))
-    at = ct.to_index(centres)
-    inside = np.flatnonzero(((at >= -0.5) & (at <= np.asarray(ct.shape) - 0.5)).all(axis=1))
+    inside = _cells_inside(attention.grid, ct)
     if not len(inside):
         raise ValueError("no cell of the map lies in the CT")
-    boxes = _boxes(centres, attention.grid.spacing_mm, model_input.voxel_grid)
     k = classifier.labels.index(attention.label)
     n_half = cells_with_half(values[inside])
     counts = _points(len(inside), n_half, steps)
@@ -154,7 +153,8 @@ def occlusion(
 
     def score(cells: IntArray) -> tuple[float, float]:
         nonlocal done
-        blanked = blank_out(model_input, [boxes[cell] for cell in cells], fill)
+        boxes = _boxes(attention.grid, cells, model_input.voxel_grid)
+        blanked = blank_out(model_input, boxes, fill)
         given = classifier.tensor_of(replace(model_input, tensor=blanked))
         logits = _logits(classifier, given, stop)
         done += 1
@@ -183,9 +183,21 @@ def occlusion(
 Box = tuple[slice, slice, slice]
 
 
-def _boxes(centres: FloatArray, size_mm: tuple[float, float, float], voxels: Grid) -> list[Box]:
+def _cells_inside(cells: Grid, ct: Grid) -> IntArray:
+    """Flat indices of the cells whose centre lies in the CT; both grids are axis-aligned."""
+    along = []
+    for axis, n in enumerate(cells.shape):
+        centres = cells.affine[axis, 3] + cells.affine[axis, axis] * np.arange(n)
+        at = (centres - ct.affine[axis, 3]) / ct.affine[axis, axis]
+        along.append((at >= -0.5) & (at <= ct.shape[axis] - 0.5))
+    return np.flatnonzero(along[0][:, None, None] & along[1][:, None] & along[2])
+
+
+def _boxes(cells: Grid, chosen: IntArray, voxels: Grid) -> list[Box]:
     """Find the voxels whose centres lie in the box around each cell, at least one each."""
+    centres = cells.to_world(np.stack(np.unravel_index(chosen, cells.shape), axis=-1))
     middles = voxels.to_index(centres)
+    size_mm = cells.spacing_mm
     half = np.abs(np.linalg.inv(voxels.affine[:3, :3])) @ np.asarray(size_mm) / 2
     # Each voxel belongs to one box: closed below, open above. Away from ties by rounding.
     first = np.ceil(middles - half - 1e-6).astype(np.int64)
@@ -257,6 +269,6 @@ def _points(n_inside: int, n_half: int, steps: int) -> IntArray:
 
     With more than a quarter of it gone, the input is no CT any longer whatever the order.
     """
-    last = max(-(-n_inside // 4), n_half)
+    last = min(max(-(-n_inside // 4), n_half), _MOST_BOXES)
     grown = np.rint(np.geomspace(1, last, steps)).astype(np.int64)
-    return np.unique(np.concatenate([[0, n_half, last], grown]))
+    return np.unique(np.concatenate([[0, min(n_half, last), last], grown]))

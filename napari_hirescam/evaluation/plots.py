@@ -123,9 +123,11 @@ def _draw_removal(figure: Figure, finding: RemovalTest, palette: Palette) -> lis
             ax.set_ylim(-0.03, 1.03)
             ax.set_ylabel("probability")
         lowest = list(grid[1])
-    if curves.is_concentrated:
-        for ax in grid.ravel():
+    for ax in grid.ravel():
+        if curves.is_concentrated:
             _logarithmic(ax, curves.n_cells)
+        else:
+            ax.xaxis.get_major_locator().set_params(integer=True)  # no halves of cells
     what = ("removed", "put back") if wide else ("changed",)
     for ax, word in zip(lowest, what, strict=True):
         ax.set_xlabel(f"cells {word} (of {curves.n_cells})")
@@ -149,6 +151,8 @@ def _draw_occlusion(figure: Figure, finding: OcclusionTest, palette: Palette) ->
         _curves(ax, curves.counts, curves.strongest, curves.random, palette, name)
         if curves.counts[-1] > _MANY:
             _logarithmic(ax, int(curves.counts[-1]))
+        else:
+            ax.xaxis.get_major_locator().set_params(integer=True)
     grid[0].set_ylabel("logit")
     grid[1].set_ylabel("probability")
     grid[1].set_ylim(-0.03, 1.03)

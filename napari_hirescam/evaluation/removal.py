@@ -123,7 +123,6 @@ def deletion_insertion(
         n_half = cells_with_half(values)
         counts = _points(values.size, n_half, steps)
         rng = np.random.default_rng(seed)
-        orders = [strongest_first, *(rng.permutation(values.size) for _ in range(n_random))]
         table = _Table(zeroed, label_index, activation)
         total = (len(counts) - 2) * (2 + n_random) + 2
         done = 0
@@ -136,12 +135,13 @@ def deletion_insertion(
             return result
 
         ends = score(strongest_first[:0]), score(strongest_first)
-        deletions = [
-            [ends[0], *(score(order[:count]) for count in counts[1:-1]), ends[1]]
-            for order in orders
-        ]
+        deletions, sums = [], []
+        for number in range(1 + n_random):
+            # One order at a time: of a map with millions of cells each takes much memory.
+            order = rng.permutation(values.size) if number else strongest_first
+            deletions.append([ends[0], *(score(order[:c]) for c in counts[1:-1]), ends[1]])
+            sums.append(_sums(values, order, counts))
         insertion = [ends[1], *(score(strongest_first[c:]) for c in counts[1:-1]), ends[0]]
-    sums = np.stack([_sums(values, order, counts) for order in orders])
     return RemovalCurves(
         n_cells=values.size,
         counts=counts,
@@ -149,7 +149,7 @@ def deletion_insertion(
         insertion=_scores(insertion),
         random_deletion=_scores(deletions[1:]),
         sums=sums[0],
-        random_sums=sums[1:],
+        random_sums=np.stack(sums[1:]),
         n_half=n_half,
         replayed=zeroed.replayed,
     )

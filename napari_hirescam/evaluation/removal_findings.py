@@ -122,7 +122,7 @@ class OcclusionTest:
     def sentences(self) -> tuple[str, ...]:
         """Say what was found: the headline first."""
         curves = self.curves
-        count = curves.n_half or int(curves.counts[1])
+        count = min(curves.n_half, int(curves.counts[-1])) or int(curves.counts[1])
         i = curves.counts.tolist().index(count)
         here, random = curves.strongest, curves.random
         falls = here.logits[0] - here.logits[i]
