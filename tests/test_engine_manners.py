@@ -271,3 +271,23 @@ def test_errors_for_users_are_never_runtime_errors() -> None:
         return {kind}.union(*(descendants(k) for k in kind.__subclasses__()))
 
     assert not any(issubclass(k, RuntimeError) for k in descendants(HirescamError) | {Cancelled})
+
+
+def test_a_prepared_network_gives_the_same_and_follows_the_weights() -> None:
+    torch.manual_seed(0)
+    classifier = conv_classifier()
+    ct = random_ct(SHAPE)
+    plain, fast = explain(ct, classifier), explain(ct, classifier, prepared=True)
+    size = float(np.abs(plain.maps["hirescam"]).max())
+    assert fast.maps["hirescam"] == pytest.approx(plain.maps["hirescam"], abs=1e-5 * size)
+    assert fast.verified("label 1")
+    assert any("faster copy" in note for note in fast.provenance["notes"])
+    made = classifier.prepared_network(None)
+    assert made.is_prepared
+    with torch.no_grad():
+        classifier.network.conv1.weight.mul_(2)
+    again = explain(ct, classifier, prepared=True)
+    expected = explain(ct, classifier).maps["hirescam"]
+    assert again.maps["hirescam"] == pytest.approx(
+        expected, abs=1e-5 * float(np.abs(expected).max())
+    )

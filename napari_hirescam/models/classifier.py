@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from napari_hirescam.models.prepared import Preparation
+
 logger = logging.getLogger(__name__)
 
 # Slices a model that takes any number is dry-run with; their number changes no answer.
@@ -75,6 +77,7 @@ class Classifier:
         self.network = network.to(self.device)
         self.folder = folder
         self.weights_sha256 = weights_sha256
+        self._preparation: Preparation | None = None
 
     def with_target_layer(self, name: str) -> Classifier:
         """Make a classifier of the same network that explains another layer.
@@ -135,6 +138,35 @@ class Classifier:
     ) -> ModelInput:
         """Turn a CT into the network's input; see :func:`models.preprocess.prepare`."""
         return prepare(volume, self.spec.input, at_mm, should_stop)
+
+    def prepared_network(
+        self, given: torch.Tensor, should_stop: Callable[[], bool] | None = None
+    ) -> Preparation:
+        """Return a faster copy of the network, or the network itself with the reason.
+
+        Made when it is first asked for, and again when the weights have changed; it takes a few
+        passes of time and the memory of a second copy of the convolutions.
+
+        Parameters
+        ----------
+        given
+            The network's input; the copy has to prove itself on it.
+        should_stop
+            Asked before each layer.
+        """
+        from napari_hirescam.models.prepared import prepare_network
+
+        known = self._preparation
+        if known is None or not known.is_current(self.network):
+            known = prepare_network(
+                self.network,
+                given,
+                self.spec.target_layer,
+                self.spec.output,
+                should_stop=should_stop,
+            )
+            self._preparation = known
+        return known
 
     def logits(self, model_input: ModelInput) -> torch.Tensor:
         """Score a prepared CT: raw logits [K] before any sigmoid, on the CPU.
