@@ -22,7 +22,10 @@ Text = str | None
 @app.command()
 def convert(
     checkpoint: Annotated[
-        Path, typer.Argument(help=".safetensors, or .pt/.pth read weights-only", show_default=False)
+        Path,
+        typer.Argument(
+            help=".safetensors, .pt/.pth (weights-only), MONAI bundle", show_default=False
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="model folder to write", show_default=False)],
     architecture: Annotated[
