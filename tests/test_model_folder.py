@@ -210,6 +210,18 @@ def test_user_code_runs_only_after_a_yes_that_is_remembered(tmp_path, luna_weigh
         load_model(folder)
 
 
+def test_other_weights_need_a_new_yes(tmp_path, luna_weights) -> None:
+    """Code may do anything with what it finds in the weights."""
+    folder = make_luna_folder(tmp_path / "luna", luna_weights)
+    load_model(folder, trust=lambda _request: True)
+    weights = folder / "weights.pt"
+    state = torch.load(weights, weights_only=True, map_location="cpu")
+    state["model_state"]["head_linear.bias"] += 1
+    torch.save(state, weights)
+    with pytest.raises(UntrustedModelError):
+        load_model(folder)
+
+
 def test_bytecode_beside_the_file_does_not_run_in_its_place(tmp_path, luna_weights) -> None:
     """What is shown is what runs: a cached .pyc with other code in it is passed over."""
     import importlib.util

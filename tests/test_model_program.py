@@ -323,6 +323,14 @@ def test_torchscript_that_writes_files_is_refused(tmp_path, monkeypatch) -> None
     assert not (tmp_path / "mark").exists()
 
 
+def test_torchscript_that_cannot_be_followed_is_refused_in_one_line(tmp_path, capfd) -> None:
+    script = files.write_torchscript(tmp_path / "net.ts", files.Loops())
+    folder = files.model_of(tmp_path / "m", script, target_layer="conv")
+    with pytest.raises(ModelFileError, match=r"cannot be turned into a graph.*torch\.export\.save"):
+        load_model(folder, trust=yes)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -13,7 +13,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _FILE_ACCESS = re.compile(r"\b(?:torch|ops\.aten)\.(save|load|from_file|_load\w*|_save\w*)\b")
 _NAMESPACE = re.compile(r"\bops\.(\w+)\.")
 _OWN_NAMESPACES = frozenset({"aten", "prim"})
+#: torch's loggers that speak during a conversion.
+_TALKERS = ("torch._export", "torch.fx.experimental")
+_LONGEST_REASON = 200
 
 
 def read_torchscript(data: bytes, file: Path) -> str:
@@ -94,7 +97,7 @@ def load_torchscript(data: bytes, file: Path, shape: tuple[int, ...]) -> nn.Modu
         raise ModelFileError(
             file,
             f"this TorchScript program cannot be turned into a graph for an input of shape "
-            f"{list(shape)}: {first_line}",
+            f"{list(shape)}: {first_line[:_LONGEST_REASON]}",
             "Export the network with torch.export.save instead, which keeps its layers' names",
         ) from exc
     return _with_named_operations(graph, trainable)
@@ -109,15 +112,17 @@ def _converted(script: Any, example: torch.Tensor) -> torch.fx.GraphModule:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch from reporting, at length, on sizes it takes for fixed: they are."""
-    talk = logging.getLogger("torch._export")
-    level = talk.level
-    talk.setLevel(logging.ERROR)
+    """Keep torch from reporting at length on sizes it takes for fixed, and on where it gave up."""
+    talkers = [logging.getLogger(name) for name in _TALKERS]
+    levels = [talker.level for talker in talkers]
+    for talker in talkers:
+        talker.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
             yield
     finally:
-        talk.setLevel(level)
+        for talker, level in zip(talkers, levels, strict=True):
+            talker.setLevel(level)
 
 
 def _with_named_operations(
