@@ -33,7 +33,7 @@ class TrustDialog(QDialog):
         self.resize(760, 560)
         layout = QVBoxLayout(self)
         intro = QLabel(
-            "<b>Loading this model runs the Python code below with your rights.</b><br>"
+            f"<b>Loading this model runs the {request.what} below with your rights.</b><br>"
             "It can read, change and send your files. Say yes only if you know where it comes "
             "from. The answer is remembered for exactly these files."
         )
@@ -52,7 +52,7 @@ class TrustDialog(QDialog):
         layout.addWidget(code, 1)
 
         buttons = QDialogButtonBox()
-        yes = buttons.addButton("Yes, run this code", QDialogButtonBox.ButtonRole.AcceptRole)
+        yes = buttons.addButton("Yes, run it", QDialogButtonBox.ButtonRole.AcceptRole)
         no = buttons.addButton("No", QDialogButtonBox.ButtonRole.RejectRole)
         yes.setAutoDefault(False)
         no.setDefault(True)
