@@ -66,6 +66,7 @@ class SweepPanel(QWidget):
         self._classifier: Classifier | None = None
         self._volume: Volume | None = None
         self._result: SweepResult | None = None
+        self._hint = ""
         self._current = CurrentJob()
         self.layers = SweepLayers(viewer)
         self.destroyed.connect(self._current.abandon)
@@ -176,6 +177,7 @@ class SweepPanel(QWidget):
         """Forget what was found, and hide its layers."""
         self._result = self._searched = None
         self.hits.set_result(None, None)
+        self._text.setText("")
         self.layers.hide()
         self.table.hide()
         self._boxes.hide()
@@ -267,8 +269,9 @@ class SweepPanel(QWidget):
             hint = "Open a CT, or choose one of the viewer's images."
         self._set_inputs(on=not hint and not busy)
         self.button.setEnabled(busy or not hint)
-        if hint or (self._result is None and not busy):
+        if hint or self._hint:
             self._text.setText(hint)
+        self._hint = hint
         self._text.setVisible(bool(self._text.text()))
 
     def _set_inputs(self, *, on: bool) -> None:
