@@ -13,6 +13,7 @@ from napari_hirescam.errors import ModelFileError
 from napari_hirescam.plugin.layer_dialog import LayerDialog
 from napari_hirescam.plugin.layer_table import (
     CELL_MM,
+    CELLS,
     CHANNELS,
     FIELD_MM,
     GUARANTEE,
@@ -81,6 +82,12 @@ def test_each_row_says_what_holds_there_and_how_coarse_it_is(table):
     reason = table.view.model().index(0, GUARANTEE).data(Qt.ItemDataRole.ToolTipRole)
     assert "what lies after stem" in reason
     assert LOCAL.why in reason
+
+
+def test_cells_along_the_slices_are_not_counted_where_the_ct_decides(table):
+    assert _column(table, CELLS)[0].startswith("4 ")
+    table.set_candidates(CANDIDATES, any_slices=True)
+    assert _column(table, CELLS)[0].startswith("n ")
 
 
 def test_rows_sort_by_number_and_names_by_their_place_in_the_network(table):

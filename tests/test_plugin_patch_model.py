@@ -89,7 +89,9 @@ def test_without_running_along_only_run_looks_at_the_new_place(qtbot, patch):
         patch.window_panel.box.move_to((-220.0, 4.0, 10.0))
     assert patch.run_panel.job is None
     assert patch.explanation is first
+    assert "The window has moved" in patch.run_panel.notices_text
     run(qtbot, patch)
+    assert patch.run_panel.notices_text == ""
     assert _seen_about(patch, (-220.0, 4.0, 10.0))
 
 

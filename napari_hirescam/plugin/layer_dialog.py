@@ -52,6 +52,7 @@ class LayerDialog(QDialog):
         self.setWindowTitle(f"Target layer of {classifier.spec.name}")
         self.resize(1060, 560)
         self._present = classifier.spec.target_layer
+        self._any_slices = classifier.spec.input.shape[0] is None
         self._current = CurrentJob()
         self.destroyed.connect(self._current.abandon)
 
@@ -115,7 +116,7 @@ class LayerDialog(QDialog):
         self._current.job.start()
 
     def _on_found(self, candidates: tuple[LayerCandidate, ...]) -> None:
-        self.table.set_candidates(candidates, self._present)
+        self.table.set_candidates(candidates, self._present, any_slices=self._any_slices)
         self._on_name_changed(self.chosen)
 
     def _on_failed(self, error: HirescamError) -> None:

@@ -60,11 +60,14 @@ class LayerTableModel(QAbstractTableModel):
     def __init__(self, candidates: Sequence[LayerCandidate] = ()) -> None:
         super().__init__()
         self._candidates = tuple(candidates)
+        self._any_slices = False
 
-    def set_candidates(self, candidates: Sequence[LayerCandidate]) -> None:
+    def set_candidates(
+        self, candidates: Sequence[LayerCandidate], *, any_slices: bool = False
+    ) -> None:
         """Show other layers."""
         self.beginResetModel()
-        self._candidates = tuple(candidates)
+        self._candidates, self._any_slices = tuple(candidates), any_slices
         self.endResetModel()
 
     def candidate(self, row: int) -> LayerCandidate:
@@ -98,7 +101,7 @@ class LayerTableModel(QAbstractTableModel):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: D102
         layer, column = self._candidates[index.row()], index.column()
         if role == Qt.ItemDataRole.DisplayRole:
-            return _text(layer, column)
+            return _text(layer, column, any_slices=self._any_slices)
         if role == _SORT_ROLE:
             return _sorted_by(layer, column, index.row())
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -114,13 +117,16 @@ class LayerTableModel(QAbstractTableModel):
         return None
 
 
-def _text(layer: LayerCandidate, column: int) -> str:
+def _text(layer: LayerCandidate, column: int, *, any_slices: bool) -> str:
+    cells = lengths(layer.cells)
+    if any_slices:
+        cells = f"n{cells[cells.index(' ') :]}"
     verdict = verdict_of(layer.guarantee)
     return (
         f"★ {layer.name}" if layer.preferred else layer.name,
         layer.kind,
         str(layer.channels),
-        lengths(layer.cells),
+        cells,
         lengths(layer.cell_mm) if layer.cell_mm else _UNKNOWN,
         lengths(layer.receptive_field_mm) if layer.receptive_field_mm else _UNKNOWN,
         f"{verdict.symbol} {verdict.words}",
@@ -203,9 +209,18 @@ class LayerTable(QWidget):
         layout.addWidget(self.filter_line)
         layout.addWidget(self.view, 1)
 
-    def set_candidates(self, candidates: Sequence[LayerCandidate], chosen: str = "") -> None:
-        """Show layers; `chosen` is selected, the preferred one where it is not among them."""
-        self.model.set_candidates(candidates)
+    def set_candidates(
+        self,
+        candidates: Sequence[LayerCandidate],
+        chosen: str = "",
+        *,
+        any_slices: bool = False,
+    ) -> None:
+        """Show layers; `chosen` is selected, the preferred one where it is not among them.
+
+        With `any_slices`, how many cells there are along the slices is the CT's to say.
+        """
+        self.model.set_candidates(candidates, any_slices=any_slices)
         self.view.resizeColumnsToContents()
         for column in range(len(_HEADINGS)):
             if column != KIND:

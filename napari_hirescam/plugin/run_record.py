@@ -67,9 +67,20 @@ def layer_of_old_maps(explanation: Explanation | None, classifier: Classifier | 
 
 
 def outdated_by(
-    explanation: Explanation | None, record: RunRecord | None, classifier: Classifier | None
+    explanation: Explanation | None,
+    record: RunRecord | None,
+    classifier: Classifier | None,
+    centre: WindowCentre | None = None,
 ) -> list[str]:
-    """Say in sentences why shown maps are not those of the CT and the model as they are now."""
+    """Say in sentences why shown maps are not those of the CT and the model as they are now.
+
+    Parameters
+    ----------
+    explanation, record
+        What is shown.
+    classifier, centre
+        The model, and the place of its window, as they are now.
+    """
     warnings = []
     old = layer_of_old_maps(explanation, classifier)
     if old and classifier is not None:
@@ -78,7 +89,15 @@ def outdated_by(
         )
     if explanation is not None and record is not None and record.ct_moved:
         warnings.append("The CT has moved since these maps were computed: run again.")
+    if explanation is not None and record is not None and _elsewhere(record.centre, centre):
+        warnings.append("The window has moved since these maps were computed: run again.")
     return warnings
+
+
+def _elsewhere(then: WindowCentre | None, now: WindowCentre | None) -> bool:
+    if then is None or now is None:
+        return False
+    return not np.allclose(then.at_mm, now.at_mm, atol=1e-3)
 
 
 def notes_of_run(explanation: Explanation | None, record: RunRecord | None) -> list[str]:

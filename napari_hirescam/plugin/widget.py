@@ -101,6 +101,8 @@ class HiResCAMWidget(Panels):
         self.display.peak_requested.connect(self.go_to_peak)
         self.display.save_requested.connect(self._save)
         self.view.ct_moved.connect(self._update_notices)
+        self.window_panel.changed.connect(self._update_notices)
+        self.window_panel.follow.toggled.connect(self._update_notices)
         self.view.ct_moved.connect(self.window_panel.refresh)
         self.saver.progressed.connect(self.run_panel.show_progress)
         self.saver.busy_changed.connect(self._on_busy_changed)
@@ -245,12 +247,15 @@ class HiResCAMWidget(Panels):
             centre.at_mm if centre is not None else None,
         )
 
-    def _update_notices(self) -> None:
+    def _update_notices(self, _value: object = None) -> None:
         """Say what makes the shown maps outdated, and what happened while they were made."""
         explanation, record, old = self.explanation, self.record, self._layer_of_old_maps()
         self.maps.mark(f" [of {old}]" if old else "")
+        # Where the model runs along with its window, the maps will be there in a moment.
+        along = self.window_panel.follow.isChecked()
+        centre = None if along else self.window_panel.centre
         self.run_panel.set_notices(
-            outdated_by(explanation, record, self.model.classifier),
+            outdated_by(explanation, record, self.model.classifier, centre),
             notes_of_run(explanation, record),
         )
 
