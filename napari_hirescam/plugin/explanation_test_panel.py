@@ -44,7 +44,8 @@ _TESTS = {
     "removal": _Test(
         "Remove cells",
         "Set the cells the map points at to zero, and put them back: does the score follow, and "
-        "more than for random cells? Takes seconds.",
+        "more than for random cells? Runs the layers above the target layer some hundreds of "
+        "times: seconds for one linear layer, longer for many.",
         "Removing cells",
     ),
     "occlusion": _Test(
