@@ -267,7 +267,8 @@ def test_naming_the_last_features_of_efficientnet_changes_nothing_else() -> None
         ("monai.resnet18", {"colour": "red"}, "do not fit: .*colour"),
         ("monai.UNet", {}, "'monai.UNet' is not known"),
         ("monai.os", {}, "'monai.os' is not known"),
-        ("resnet18", {}, "'resnet18' is not known"),
+        ("resnet18", {}, r"'resnet18' is not known \(the nearest are .*monai\.resnet18"),
+        ("densenet121", {}, r"the nearest are .*monai\.DenseNet121"),
         ("ctnet", {"slices": 3, "grid": 2}, "nothing is left of"),
     ],
 )

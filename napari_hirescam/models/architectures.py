@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import re
@@ -85,10 +86,14 @@ def build_by_name(
     in_family = name in _FAMILY
     monai_name = name.removeprefix(PREFIX)
     if not in_family and (monai_name == name or monai_name not in monai_classifiers()):
+        names = architecture_names()
+        folded = {known.casefold(): known for known in names}
+        near = difflib.get_close_matches(name.casefold(), folded, n=3)
+        offer = f" (the nearest are {', '.join(folded[n] for n in near)})" if near else ""
         raise ModelFileError(
             file,
-            f"architecture {name!r} is not known",
-            f"Use one of: {', '.join(architecture_names())}; or give 'python' and 'callable'",
+            f"architecture {name!r} is not known{offer}",
+            f"Use one of: {', '.join(names)}; or give 'python' and 'callable'",
         )
     try:
         if in_family:
