@@ -398,6 +398,7 @@ def test_the_papers_networks_get_the_papers_input(tmp_path) -> None:
     guess = suggest_input(facts, Architecture(name="axialnet"), small_axialnet())
     assert guess.input.shape == (405, 420, 420)
     assert guess.input.layout == "axial_triples"
+    assert guess.guessed["preset"].startswith("axialnet")
     assert not guess.unknown
 
 

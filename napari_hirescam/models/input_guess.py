@@ -51,7 +51,7 @@ def suggest_input(
         given = INPUT_PRESETS[preset]
         if facts.in_channels == 1:
             given = given.model_copy(update={"layout": "volume"})
-        return InputGuess(given, {"input": f"preset {preset}: how the papers' networks are fed"})
+        return InputGuess(given, {"preset": f"{preset}: how the papers' networks are fed"})
     rank, channels = facts.spatial_rank or 3, facts.in_channels or 1
     fitting, any_size = fitting_lengths(network, rank, channels)
     length = (fitting or _USUAL_LENGTHS[rank])[0]

@@ -123,6 +123,9 @@ class InputStep(Step):
         if self._suggestion is None:
             return
         self.form.show_spec(self._suggestion.input)
+        for name, preset in INPUT_PRESETS.items():
+            if preset == self._suggestion.input:
+                self.preset.setCurrentText(name)
         for field, words in self._suggestion.guessed.items():
             remark = self.form.remarks.get(field)
             if remark is not None:
