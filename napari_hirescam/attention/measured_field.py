@@ -123,8 +123,9 @@ def _activation(network: nn.Module, given: Tensor, target_layer: str) -> Tensor:
 
 def _cells_to_ask(n: int) -> list[int]:
     # Away from the border, where padding cuts what a cell feels.
-    middle = n // 2
-    return sorted({max(middle - 1, 0), middle, min(middle + 1, n - 1)})
+    # The farther apart, the less the noise in each place bends the pitch.
+    middle, apart = n // 2, max(1, n // 6)
+    return sorted({max(middle - apart, 0), middle, min(middle + apart, n - 1)})
 
 
 def _per_voxel(gradient: Tensor, *, grouped: bool) -> FloatArray:
