@@ -63,8 +63,8 @@ def spots(*places: tuple[int, int, int], shape=(12, 32, 32), spacing=(2.0, 1.0, 
 
 def test_spots_are_found_where_they_are_and_in_order() -> None:
     places = [(9, 24, 6), (2, 6, 24), (6, 14, 16)]
-    ct, settings = spots(*places), {"stride_mm": 2.0, "inside_body": False, "maps_for_top": 0}
-    result = sweep(ct, searcher(), "label 1", **settings)
+    ct, more = spots(*places), {"stride_mm": 2.0, "inside_body": False, "maps_for_top": 0}
+    result = sweep(ct, searcher(), "label 1", **more)
     for hit, place in zip(result.hits, places, strict=False):
         # The window's middle voxels are the spot's own: the point lies in the later of two.
         assert hit.centre_mm == pytest.approx(np.array(place) * (2.0, 1.0, 1.0))
