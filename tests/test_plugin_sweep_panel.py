@@ -142,6 +142,15 @@ def test_the_layers_lie_in_the_cts_frame_above_it_and_are_no_cts(qtbot, panel, v
     assert not scores.visible
 
 
+def test_every_column_fits_into_the_table(qtbot, panel) -> None:
+    search(qtbot, panel)
+    panel.resize(panel.minimumSizeHint().width(), 600)
+    panel.show()
+    header = panel.table.horizontalHeader()
+    assert header.length() <= panel.table.viewport().width()
+    assert header.sectionSize(SLICE) >= 30
+
+
 def test_a_second_search_reuses_the_layers(qtbot, panel, viewer) -> None:
     search(qtbot, panel)
     before, n = panel.layers.layers, len(viewer.layers)

@@ -6,7 +6,7 @@ from qtpy.QtCore import QModelIndex, QSize, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_hirescam.plugin.hit_model import PROBABILITY, RANK, HitTableModel
+from napari_hirescam.plugin.hit_model import PROBABILITY, RANK, SLICE, HitTableModel
 from napari_hirescam.plugin.label_model import SORT_ROLE
 from napari_hirescam.plugin.label_table import ProbabilityBar
 
@@ -50,7 +50,7 @@ class HitTable(QTableView):
         for column, width in enumerate(_WIDTHS):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, width)
-        header.setStretchLastSection(True)
+        header.setSectionResizeMode(SLICE, QHeaderView.ResizeMode.Stretch)
         self.doubleClicked.connect(self._choose)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name

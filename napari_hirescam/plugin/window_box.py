@@ -236,8 +236,9 @@ class WindowBox(QObject):
             yield
         if not placing:
             self._follow_point()
-        if self._layers.points is layer and len(layer.data) == 1:
-            layer.selected_data = {0}  # a click beside the point lets go of it
+        points = self._layers.points
+        if points is not None and len(points.data) == 1:
+            points.selected_data = {0}  # a click beside the point lets go of it
 
     def _on_point_moved(self, _event: Event) -> None:
         if not self._writing:
