@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from qtpy.QtWidgets import QComboBox
 
 from napari_hirescam.attention import METHODS
 from napari_hirescam.plugin.display_panel import BOTH, DIFFERENCE, ONE
+from napari_hirescam.plugin.new_model_dialog import NewModelDialog
 
 pytest_plugins = ["plugin_window"]
 
@@ -78,6 +81,29 @@ def test_ticking_and_switching_show_maps_without_another_run(done, viewer, monke
     (layer,) = done.maps.layers.values()
     low, high = layer.contrast_limits
     assert low == -high
+
+
+def test_before_a_run_a_head_is_called_exact_and_after_it_with_the_residual(qtbot, ready):
+    assert "residual" not in ready.model.facts_text
+    run(qtbot, ready)
+    largest = max(abs(ready.explanation.residual(label)) for label in LABELS)
+    assert f"largest residual of all labels {largest:.0e}" in ready.model.facts_text
+
+
+def test_a_zipped_model_folder_is_opened_like_the_folder(qtbot, widget, model_folder, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "tiny"), "zip", model_folder)
+    load_model(qtbot, widget, Path(archive))
+    assert widget.model.classifier.labels == LABELS
+
+
+def test_a_new_model_folder_is_loaded_when_it_is_saved(qtbot, ready, tmp_path):
+    ready.model.new_requested.emit()
+    dialog = ready.findChild(NewModelDialog)
+    assert dialog.isVisible()
+    assert dialog.draft.volume.name == "chest"
+    dialog.saved.emit(make_model(tmp_path / "other", labels=("fracture", "cyst")))
+    qtbot.waitUntil(lambda: ready.model.classifier.labels == ("fracture", "cyst"), timeout=20000)
+    dialog.close()
 
 
 def test_every_method_is_offered_with_its_formula_and_shown_without_another_run(done, viewer):

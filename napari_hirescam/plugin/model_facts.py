@@ -76,10 +76,18 @@ def describe_model(
         sees=f"<b>{_count(len(spec.labels), 'label')}</b>; sees {_input(classifier)}, "
         f"{low:.0f} to {high:.0f} HU",
         cells=_cells_of_run(explanation) if explanation is not None else _cells(classifier, report),
-        guarantee=f"{verdict.html()}: {escape(guarantee.reason)}",
+        guarantee=f"{verdict.html()}: {escape(guarantee.reason)}{_largest_residual(explanation)}",
         why=verdict.why,
         details=details,
     )
+
+
+def _largest_residual(explanation: Explanation | None) -> str:
+    """Say how far the sums of a run are from the scores they must be."""
+    if explanation is None or not explanation.guarantee.holds:
+        return ""
+    largest = max(abs(explanation.residual(label)) for label in explanation.labels)
+    return f"; largest residual of all labels {largest:.0e}"
 
 
 def lengths(values: Sequence[float]) -> str:
