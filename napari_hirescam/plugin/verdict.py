@@ -9,7 +9,7 @@ from napari_hirescam.attention.result import Guarantee, GuaranteeState
 
 GOOD_COLOUR = "#4caf7d"
 SAME_COLOUR = "#5aa9e6"
-DOUBT_COLOUR = "#e0a030"
+DOUBT_COLOUR = "#d28c1e"
 WRONG_COLOUR = "#e5534b"
 
 
