@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from napari_hirescam.volume import Volume
 
 CTPath = Annotated[Path, typer.Argument(help="NIfTI file or DICOM folder", show_default=False)]
-ModelPath = Annotated[Path, typer.Option("--model", help="model folder", show_default=False)]
-Trust = Annotated[
-    bool, typer.Option("--trust", help="agree to run the Python code the model brings")
+ModelPath = Annotated[
+    Path, typer.Option("--model", help="model folder, or its zip", show_default=False)
 ]
+Trust = Annotated[bool, typer.Option("--trust", help="agree to run the code the model brings")]
 At = Annotated[
     str | None, typer.Option("--at", help="centre of a patch model's window: L,P,S in mm")
 ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def info(
-    model: Annotated[Path, typer.Argument(help="model folder", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="model folder, or its zip", show_default=False)],
     trust: Trust = False,
 ) -> None:
     """Say what a model is, what it expects, and what its maps can be trusted for."""
@@ -31,7 +31,7 @@ def info(
 
 @app.command()
 def layers(
-    model: Annotated[Path, typer.Argument(help="model folder", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="model folder, or its zip", show_default=False)],
     trust: Trust = False,
 ) -> None:
     """List the layers that can be explained, and what is guaranteed at each."""

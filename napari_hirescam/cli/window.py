@@ -14,7 +14,7 @@ from napari_hirescam.cli.common import CTPath, Series, errors_in_one_line
 @app.command()
 def view(
     ct: CTPath,
-    model: Annotated[Path | None, typer.Option("--model", help="model folder")] = None,
+    model: Annotated[Path | None, typer.Option("--model", help="model folder, or its zip")] = None,
     series: Series = None,
 ) -> None:
     """Open napari with a CT, and with a model's attention over it."""

@@ -186,9 +186,12 @@ class Classifier:
         return model_input.tensor.to(self.device, floating_type(self.network))
 
     def probabilities(self, logits: FloatArray) -> FloatArray:
-        """Turn logits [K] into probabilities [K] as the model file says (float64)."""
+        """Turn logits [..., K] into probabilities as the model file says (float64)."""
         from scipy import special
 
-        function: Any = special.softmax if self.spec.activation == "softmax" else special.expit
-        result: FloatArray = function(logits)
+        result: FloatArray = (
+            special.softmax(logits, axis=-1)
+            if self.spec.activation == "softmax"
+            else special.expit(logits)
+        )
         return result
