@@ -16,6 +16,7 @@ from networks import classifier_of, plain_input, random_ct
 from real_networks import REAL_NETWORKS, load_real
 from torch import Tensor, nn
 from zoo import ZOO, classifier_named, input_of, network_of
+from zoo_hand_made import HAND_MADE
 from zoo_inhabitant import ARITHMETIC, LOCAL, SAME
 from zoo_networks import VisionTransformer
 
@@ -122,6 +123,17 @@ def test_a_run_twice_and_in_two_threads_at_once_gives_the_same_bits(name) -> Non
         thread.join()
     assert len(found) == 2
     assert all(same_maps(one, raw(name)) for one in found)
+
+
+@pytest.mark.parametrize("name", [*HAND_MADE, "AxialNet"])
+def test_it_does_not_matter_in_which_gradient_mode_it_is_called(name) -> None:
+    ct, place = ct_for(name)
+    expected = explained(name, ZOO[name].layer)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            found = explain(ct, classifier_named(name), at_mm=place)
+        assert np.array_equal(found.maps["hirescam"], expected.maps["hirescam"])
+        assert found.guarantee == expected.guarantee
 
 
 @every_network
