@@ -181,3 +181,15 @@ def test_a_method_of_ones_own_is_one_decorated_function() -> None:
         del METHODS["absolute"]
     assert (result.maps["absolute"] >= 0).all()
     assert np.array_equal(result.maps["absolute"][0], result.maps["absolute"][2])
+
+
+def test_the_closed_form_is_left_out_where_the_head_is_not_linear() -> None:
+    torch.manual_seed(0)
+    network = ConvThenLinear((6, 8, 10))
+    given = torch.randn(1, 1, 6, 8, 10)
+    every = list(METHODS)
+    assert list(attention_maps(network, given, "pool", methods=every).maps) == every
+    maps = attention_maps(network, given, "conv1", methods=every).maps
+    assert set(every) - set(maps) == {"closed_form"}
+    with pytest.raises(ValueError, match="no closed form at conv1"):
+        attention_maps(network, given, "conv1", methods=["closed_form"])

@@ -8,7 +8,6 @@ from napari.qt.threading import FunctionWorker
 from plugin_cases import load_model, make_model, map_names, open_ct, run, write_ct
 from qtpy.QtWidgets import QDialog
 
-from napari_hirescam.errors import AttributionError
 from napari_hirescam.plugin.trust_dialog import TrustDialog
 
 pytest_plugins = ["plugin_window"]
@@ -113,24 +112,6 @@ def test_a_model_that_raises_while_it_runs_is_told_in_one_sentence(
     assert "\n" not in message
     assert widget.run_panel.button.text() == "Run"
     assert widget.run_panel.button.isEnabled()
-
-
-def test_a_head_without_a_closed_form_is_explained_by_the_other_methods(
-    qtbot, ready, told, monkeypatch
-):
-    from napari_hirescam.attention import explain
-
-    def found_out_late(volume, classifier, *, methods, **options):
-        if "closed_form" in methods:
-            raise AttributionError("Tiny AxialNet", "there is no closed form", "Use another")
-        return explain(volume, classifier, methods=methods, **options)
-
-    monkeypatch.setattr("napari_hirescam.attention.explain", found_out_late)
-    run(qtbot, ready)
-    assert told() == []
-    assert "closed_form" not in ready.explanation.maps
-    assert ready.display.method.findData("closed_form") == -1
-    assert ready.display.method.findData("layercam") > 0
 
 
 def test_code_of_a_model_runs_only_after_a_yes(qtbot, widget, tmp_path, told, monkeypatch):

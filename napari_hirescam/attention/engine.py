@@ -17,7 +17,7 @@ from napari_hirescam.attention.faithfulness import examine_head
 from napari_hirescam.attention.memory import Attempt, attempts, on_device, ran_out_of_memory
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.prompt_cancel import cancel_promptly
-from napari_hirescam.attention.raw import attention_maps
+from napari_hirescam.attention.raw import RawAttention, attention_maps
 from napari_hirescam.attention.result import (
     DEFAULT_TOLERANCE,
     Explanation,
@@ -211,9 +211,16 @@ def _explain_input(request: _Request, attempt: Attempt) -> Explanation:
         guarantee=guarantee,
         target_layer=spec.target_layer,
         input_grid=model_input.voxel_grid,
-        provenance=_provenance(request, attempt, note_on_network),
+        provenance=_provenance(
+            request, attempt, note_on_network, _note_on_methods(request.methods, raw)
+        ),
         tolerance=_MIXED_TOLERANCE if request.mixed_precision else DEFAULT_TOLERANCE,
     )
+
+
+def _note_on_methods(asked: Sequence[str], raw: RawAttention) -> str:
+    missing = [METHODS[key].title for key in asked if key not in raw.maps]
+    return f"Only a linear head has: {', '.join(missing)}." if missing else ""
 
 
 def _network_for(request: _Request, attempt: Attempt, given: Tensor) -> tuple[nn.Module, str]:

@@ -33,7 +33,8 @@ class RawAttention:
     Parameters
     ----------
     maps
-        Method key -> float32 [K, d, h, w].
+        Method key -> float32 [K, d, h, w]. A method that reads the constant gradient of a linear
+        head is left out where the head is not linear.
     logits, bias
         float64 [K]; the bias is the score of an activation that is zero everywhere. NaN where
         the head is not affine.
@@ -87,8 +88,8 @@ def attention_maps(
     Cancelled
         `should_stop` said so.
     ValueError
-        The layer does not exist or has no spatial axes; the output is not [1, K]; the closed
-        form is asked for and the head is not affine.
+        The layer does not exist or has no spatial axes; the output is not [1, K]; no
+        method but the closed form is asked for, and the head is not affine.
     """
     stop = should_stop or (lambda: False)
     tell = progress or (lambda _done, _total: None)
@@ -117,8 +118,10 @@ def attention_maps(
         if captured.logits_node is None:
             raise ValueError(f"no gradient leads from the scores to the output of {target_layer}")
         guarantee, bias = probe_head(captured, target_layer, rounding=_rounding(captured.logits))
-        if not guarantee.holds and any(METHODS[key].constant_gradient for key in methods):
-            raise ValueError(f"there is no closed form at {target_layer}: {guarantee.reason}")
+        if not guarantee.holds:
+            methods = [key for key in methods if not METHODS[key].constant_gradient]
+            if not methods:
+                raise ValueError(f"there is no closed form at {target_layer}: {guarantee.reason}")
         maps, uniform = _maps_of_labels(
             captured,
             methods,

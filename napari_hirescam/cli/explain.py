@@ -24,6 +24,7 @@ from napari_hirescam.cli.common import (
     progress_bar,
     require_known,
 )
+from napari_hirescam.errors import InputError
 
 if TYPE_CHECKING:
     from napari_hirescam.attention import Explanation
@@ -94,6 +95,13 @@ def explain_command(
             )
         for text in result.provenance["notes"][len(volume.source.notes) if volume.source else 0 :]:
             note(console, text)
+        methods = [key for key in methods if key in result.maps]
+        if not methods:
+            raise InputError(
+                "--method",
+                f"no such map at {result.target_layer}: {result.guarantee.reason}",
+                "Ask for hirescam, or choose another --target-layer",
+            )
         wanted = label or _likely(result)
         with progress_bar(console, "Writing maps") as tell:
             files = save_maps(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_hirescam.errors import AttributionError, HirescamError
+from napari_hirescam.errors import HirescamError
 from napari_hirescam.plugin.compute_panel import ComputeSettings
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
 from napari_hirescam.plugin.verdict import DOUBT_COLOUR, SAME_COLOUR
@@ -114,30 +114,19 @@ class RunPanel(QWidget):
         how = settings or ComputeSettings(classifier.device)
 
         def work(progress: Progress, should_stop: ShouldStop) -> Explanation:
-            from napari_hirescam.attention import METHODS, explain
+            from napari_hirescam.attention import explain
 
             placed = how.place(classifier)
 
-            def explain_by(keys: Sequence[str]) -> Explanation:
-                return explain(
-                    volume,
-                    placed,
-                    methods=keys,
-                    at_mm=at_mm,
-                    mixed_precision=how.mixed_precision,
-                    progress=progress,
-                    should_stop=should_stop,
-                )
-
-            always = [key for key in methods if not METHODS[key].constant_gradient]
-            try:
-                return explain_by(methods)
-            except AttributionError:
-                if len(always) == len(methods):
-                    raise
-            # Some heads turn out not to be linear only when they are put to the test, and those
-            # have no closed form. Whatever else went wrong goes wrong again, and is told.
-            return explain_by(always)
+            return explain(
+                volume,
+                placed,
+                methods=methods,
+                at_mm=at_mm,
+                mixed_precision=how.mixed_precision,
+                progress=progress,
+                should_stop=should_stop,
+            )
 
         self._volume = volume
         self._current.job = Job(work, subject=volume.name)
