@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,31 @@ def test_a_name_that_leaves_the_folder_is_refused_before_anything_is_written(
     zipped = zip_of(folder, tmp_path / "model.zip")
     with zipfile.ZipFile(zipped, "a") as made:
         made.writestr(zipfile.ZipInfo(name), b"escaped")
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(ModelFileError, match="points out of its folder"):
+        load_model(zipped)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_second_name_in_an_extra_field_does_not_lead_out_of_the_folder(
+    folder, tmp_path, monkeypatch
+) -> None:
+    """Newer Pythons take a file's name from the field 0x7075, and keep the stored one aside."""
+    zipped = zip_of(folder, tmp_path / "model.zip")
+    extra = zipfile.ZipInfo("plain.txt")
+    escaped = b"../../../../escaped"
+    content = b"\x01" + zlib.crc32(b"plain.txt").to_bytes(4, "little") + escaped
+    extra.extra = (0x7075).to_bytes(2, "little") + len(content).to_bytes(2, "little") + content
+    with zipfile.ZipFile(zipped, "a") as made:
+        made.writestr(extra, b"escaped")
+    decode = zipfile.ZipInfo._decodeExtra
+
+    def as_newer_pythons_do(entry: zipfile.ZipInfo, *crc: int) -> None:
+        decode(entry, *crc)
+        if escaped in entry.extra:
+            entry.filename = escaped.decode()
+
+    monkeypatch.setattr(zipfile.ZipInfo, "_decodeExtra", as_newer_pythons_do)
     before = set(tmp_path.rglob("*"))
     with pytest.raises(ModelFileError, match="points out of its folder"):
         load_model(zipped)

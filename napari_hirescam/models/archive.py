@@ -97,15 +97,17 @@ def _checked(found: list[zipfile.ZipInfo], file: Path) -> list[zipfile.ZipInfo]:
 
 
 def _require_plain_name(entry: zipfile.ZipInfo, file: Path) -> None:
-    # zipfile itself cuts names at a NUL: the name as it was stored counts.
+    # The name as it was stored counts, for zipfile itself cuts names at a NUL; and the name that
+    # it goes by, for newer zipfiles take that from an extra field (0x7075), whatever is stored.
     name = entry.orig_filename
-    parts = name.rstrip("/").split("/")
-    if (
-        _BAD_CHARACTERS.search(name)
-        or name.startswith("/")
-        or any(part in ("", ".", "..") or part != part.strip() for part in parts)
-    ):
-        raise _unsafe(file, f"it holds {name!r}, which points out of its folder")
+    for known in (name, entry.filename):
+        parts = known.rstrip("/").split("/")
+        if (
+            _BAD_CHARACTERS.search(known)
+            or known.startswith("/")
+            or any(part in ("", ".", "..") or part != part.strip() for part in parts)
+        ):
+            raise _unsafe(file, f"it holds {known!r}, which points out of its folder")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise _unsafe(file, f"it holds {name!r}, which is a link or a device")
