@@ -62,6 +62,10 @@ def attention_maps(
 ) -> RawAttention:
     """Score an input and map the attention of every label.
 
+    The guarantee is examined from the target layer on. Whether part of the image's evidence
+    goes around the layer is seen by :func:`~napari_hirescam.attention.explain`, which traces
+    the whole network, and not here.
+
     Parameters
     ----------
     network
