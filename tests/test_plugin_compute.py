@@ -43,6 +43,26 @@ def test_without_an_accelerator_mixed_precision_says_why_it_is_off(panel):
     assert "accelerators" in panel._why.text()
 
 
+def test_a_faster_copy_is_run_on_request_and_the_panel_says_so(qtbot, ready):
+    run(qtbot, ready)
+    before = ready.explanation
+    assert not any("faster" in note for note in before.provenance["notes"])
+    ready.compute.prepared.setChecked(True)
+    run(qtbot, ready)
+    after = ready.explanation
+    assert any("faster" in note for note in after.provenance["notes"])
+    assert after.logits == pytest.approx(before.logits, rel=1e-4, abs=1e-5)
+
+
+def test_mixed_precision_goes_without_the_faster_copy(panel):
+    panel.offer(["cuda", "cpu"])
+    panel.prepared.setChecked(True)
+    assert panel.settings.prepared
+    panel.mixed.setChecked(True)
+    assert not panel.settings.prepared
+    assert not panel.prepared.isEnabled()
+
+
 def test_a_classifier_that_is_on_the_device_stays_itself(ready):
     classifier = ready.model.classifier
     assert ComputeSettings("cpu").place(classifier) is classifier

@@ -124,6 +124,7 @@ class RunPanel(QWidget):
                 methods=methods,
                 at_mm=at_mm,
                 mixed_precision=how.mixed_precision,
+                prepared=how.prepared,
                 progress=progress,
                 should_stop=should_stop,
             )
