@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -148,6 +149,20 @@ def poisoned(program: Path, target: Path, change: Callable[[Parts], None]) -> Pa
     with zipfile.ZipFile(target, "w") as archive:
         for name, content in parts.items():
             archive.writestr(f"package/{name}", content)
+    return target
+
+
+def with_code(program: Path, target: Path, pattern: re.Pattern[str], new: str) -> Path:
+    """Copy a TorchScript file with its code changed; `pattern` must be in it."""
+    changed = 0
+    with zipfile.ZipFile(program) as archive, zipfile.ZipFile(target, "w") as made:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name.endswith("__torch__/program_files.py"):
+                text, changed = pattern.subn(new, content.decode(), count=1)
+                content = text.encode()
+            made.writestr(name, content)
+    assert changed, f"{pattern.pattern} is not in the code"
     return target
 
 

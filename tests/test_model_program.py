@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import re
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,8 @@ from napari_hirescam.errors import ModelFileError, UntrustedModelError
 from napari_hirescam.models import load_model
 from napari_hirescam.models.pt2_archive import clean_pt2
 from napari_hirescam.models.pt2_strings import is_arithmetic
+from napari_hirescam.models.torchscript import load_torchscript
+from napari_hirescam.models.torchscript_code import clean_torchscript
 
 INPUT = plain_input(files.SHAPE, window_hu=(-1000, 400), scale_to=(0, 1))
 
@@ -238,6 +244,7 @@ def test_opaque_objects_are_refused(pt2, tmp_path) -> None:
         "torch.ops.load_library",
         "torch.hub.load",
         "torch.ops.aten.from_file.default",
+        "torch.ops.aten.save.default",
         "torch.ops.mine.launch.default",
         "torch.ops.aten.__globals__",
         "_operator.attrgetter",
@@ -321,6 +328,88 @@ def test_torchscript_that_writes_files_is_refused(tmp_path, monkeypatch) -> None
     with pytest.raises(ModelFileError, match=r"its code uses .*save, which a classifier"):
         load_model(files.model_of(tmp_path / "m", script), trust=yes)
     assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'torch . save(x, "mark")',
+        'ops.\\\n    aten.save(x, "mark")',
+        '(torch).save(x, "mark")',
+        't = torch\n    t.save(x, "mark")',
+        'getattr(torch, "sa" "ve")(x, "mark")',
+        'y = (torch.  # a comment\n    from_file)("mark", False, 4)',
+    ],
+)
+def test_torchscript_cannot_hide_that_it_reaches_files(tmp_path, monkeypatch, line) -> None:
+    """The same calls in other words; torch itself runs them."""
+    monkeypatch.chdir(tmp_path)
+    Path("mark").write_bytes(bytes(16))
+    script = files.write_torchscript(tmp_path / "net.ts", files.AnyDepth().eval())
+    begin = re.compile(r"(def forward\(self: __torch__\.program_files[^)]*\) -> Tensor:\n)")
+    bad = files.with_code(script, tmp_path / "bad.ts", begin, rf"\g<1>    {line}\n")
+    torch.jit.load(bad)(torch.zeros(1, 1, *files.SHAPE))
+    Path("mark").unlink(missing_ok=True)
+    with pytest.raises(ModelFileError, match=r"its code uses .* which a classifier"):
+        load_model(files.model_of(tmp_path / "m", bad, target_layer="relu_"), trust=yes)
+    assert not Path("mark").exists()
+
+
+def test_torchscript_that_runs_as_it_is_loaded_is_refused(tmp_path, monkeypatch) -> None:
+    """Default values are worked out then, and so is what restores an object."""
+    script = files.write_torchscript(tmp_path / "net.ts", files.AnyDepth().eval())
+    default = files.with_code(
+        script,
+        tmp_path / "default.ts",
+        re.compile(r"x: Tensor\)"),
+        "x: Tensor, y: int=torch.len([1]))",
+    )
+    restores = files.with_code(
+        script,
+        tmp_path / "restores.ts",
+        re.compile(r"(  def forward\(self: __torch__\.program_files)"),
+        r"  def __setstate__(self: __torch__.program_files.AnyDepth, x: int) -> NoneType:\n"
+        r"    return None\n\g<1>",
+    )
+    for bad, words in ((default, "a default value of 'forward'"), (restores, "__setstate__")):
+        with pytest.raises(ModelFileError, match=words):
+            load_model(files.model_of(tmp_path / bad.stem, bad, target_layer="relu_"), trust=yes)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_graph_that_torch_made_of_the_code_is_looked_at_too(tmp_path, traced) -> None:
+    """Should the code ever be read otherwise than by torch: nothing runs before the graph is."""
+    script = files.write_torchscript(tmp_path / "net.ts", files.Saves(), traced=False)
+    with pytest.raises(ModelFileError, match="it uses aten::save"):
+        load_torchscript(script.read_bytes(), script, (1, 1, *files.SHAPE))
+    plain = files.write_torchscript(tmp_path / "plain.ts", files.AnyDepth().eval(), traced=traced)
+    assert load_torchscript(plain.read_bytes(), plain, (1, 1, *files.SHAPE)).get_submodule("relu_")
+
+
+def test_torchscript_that_shows_one_program_and_runs_another_is_refused(tmp_path) -> None:
+    """A zip can hold a name twice; torch and Python take different ones."""
+    script = files.write_torchscript(tmp_path / "net.ts", files.AnyDepth().eval())
+    with zipfile.ZipFile(script) as archive:
+        name = next(n for n in archive.namelist() if n.endswith("code/__torch__/program_files.py"))
+        code = archive.read(name)
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(script, "a") as archive:
+        archive.writestr(name, code.replace(b"torch.mean", b"torch.sum"))
+    with pytest.raises(ModelFileError, match=r"it holds 'code/__torch__/program_files\.py' twice"):
+        load_model(files.model_of(tmp_path / "m", script, target_layer="relu_"), trust=yes)
+
+
+def test_only_what_was_shown_of_torchscript_reaches_torch(tmp_path) -> None:
+    """What a network was traced with may show a patient; torch keeps it in the file."""
+    script = files.write_torchscript(tmp_path / "net.ts", files.eager_network(), traced=True)
+    with zipfile.ZipFile(script, "a") as archive:
+        archive.writestr("net/extra/readme.txt", b"hello")
+    clean = clean_torchscript(script.read_bytes(), script)
+    with zipfile.ZipFile(io.BytesIO(clean.data)) as archive:
+        names = archive.namelist()
+    assert not [n for n in names if "traced_inputs" in n or "readme" in n or "debug" in n]
+    aside = clean.listing.partition("set aside and never read")[2]
+    assert "traced_inputs" in aside
+    assert "readme" in aside
 
 
 def test_torchscript_that_cannot_be_followed_is_refused_in_one_line(tmp_path, capfd) -> None:

@@ -1,7 +1,8 @@
 """Networks that bring their program: a .pt2 of torch.export, or TorchScript.
 
 Nothing is given to torch before the user has seen what would run and has agreed; and then only
-what :mod:`models.pt2_archive` let through. The bytes shown, agreed to and loaded are the same.
+what :mod:`models.pt2_archive` and :mod:`models.torchscript_code` let through: both put a new file
+together from what is shown. The bytes shown, agreed to and loaded are the same.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from napari_hirescam.errors import ModelFileError
 from napari_hirescam.models.pt2_archive import clean_pt2
-from napari_hirescam.models.torchscript import load_torchscript, read_torchscript
+from napari_hirescam.models.torchscript import load_torchscript
+from napari_hirescam.models.torchscript_code import clean_torchscript
 from napari_hirescam.models.trust import TrustRequest, readable
 from napari_hirescam.models.weights import saved_program_kind, sha256_of
 
@@ -72,17 +74,13 @@ def read_program(file: Path, others: Iterable[Path]) -> Program:
     except OSError as exc:
         raise ModelFileError(file, f"it cannot be read: {exc}", "Check its permissions") from exc
     kind = _kind(data, file)
-    if kind == ".pt2":
-        clean = clean_pt2(data, file)
-        listing, given = clean.listing, clean.data
-    else:
-        listing, given = read_torchscript(data, file), data
+    clean = clean_pt2(data, file) if kind == ".pt2" else clean_torchscript(data, file)
     own_digest = hashlib.sha256(data).hexdigest()
     digest = hashlib.sha256(b"program\0" + bytes.fromhex(own_digest))
     for path in others:
         digest.update(path.name.encode() + b"\0" + bytes.fromhex(sha256_of(path)))
-    request = TrustRequest(file, digest.hexdigest(), readable(listing), what="saved program")
-    return Program(file, kind, given, own_digest, request)
+    request = TrustRequest(file, digest.hexdigest(), readable(clean.listing), what="saved program")
+    return Program(file, kind, clean.data, own_digest, request)
 
 
 def load_program(program: Program, shape: tuple[int, ...]) -> nn.Module:

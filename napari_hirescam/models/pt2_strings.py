@@ -17,7 +17,8 @@ _TEXT = re.compile(r"[\w .,>/:+-]*", re.ASCII)
 _MODULE_STACK = re.compile(r"[\w.,;@<>\[\]() -]*", re.ASCII)
 _SYMBOL = re.compile(r"[a-z]{1,12}\d{0,5}")
 _TARGET = re.compile(
-    r"torch\.ops\.aten\.(?!from_file\.)\w+\.\w+"
+    # save, load and from_file are aten's own, and reach files
+    r"torch\.ops\.aten\.(?!(from_file|save|load|_save\w*|_load\w*)\.)\w+\.\w+"
     # arithmetic on the sizes of tensors
     r"|_operator\.(add|sub|mul|floordiv|truediv|mod|neg|eq|ne|lt|le|gt|ge|getitem)"
     r"|torch\.sym_(int|float|max|min|not|ite|sum)|math\.(ceil|floor|trunc)",

@@ -9,62 +9,22 @@ from __future__ import annotations
 
 import io
 import logging
-import re
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.errors import ModelFileError
-from napari_hirescam.models.archive import MAX_BYTES
+from napari_hirescam.models.torchscript_code import FILE_ACCESS, OWN_NAMESPACES
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-#: Operations by which TorchScript reaches files, and namespaces whose operations are torch's own.
-_FILE_ACCESS = re.compile(r"\b(?:torch|ops\.aten)\.(save|load|from_file|_load\w*|_save\w*)\b")
-_NAMESPACE = re.compile(r"\bops\.(\w+)\.")
-_OWN_NAMESPACES = frozenset({"aten", "prim"})
 #: torch's loggers that speak during a conversion.
 _TALKERS = ("torch._export", "torch.fx.experimental")
 _LONGEST_REASON = 200
-
-
-def read_torchscript(data: bytes, file: Path) -> str:
-    """Read the code of a TorchScript file as text, without loading it.
-
-    Raises
-    ------
-    ModelFileError
-        The file is damaged, or its code reaches files or operations that torch does not bring.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(i.file_size for i in archive.infolist()) > MAX_BYTES:
-                raise ModelFileError(file, "it would fill the memory", "Ask for a smaller program")
-            sources = {
-                i.filename: archive.read(i).decode("utf-8", errors="backslashreplace")
-                for i in archive.infolist()
-                if i.filename.endswith(".py")
-            }
-    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError) as exc:
-        raise ModelFileError(
-            file, f"it cannot be read as TorchScript: {exc}", "Save the program again"
-        ) from exc
-    code = "\n".join(f"# ---- {name} ----\n{text}" for name, text in sources.items())
-    reaches = sorted({m.group(0) for m in _FILE_ACCESS.finditer(code)})
-    foreign = sorted({m.group(1) for m in _NAMESPACE.finditer(code)} - _OWN_NAMESPACES)
-    if reaches or foreign:
-        what = ", ".join([*reaches, *(f"operations of {name!r}" for name in foreign)])
-        raise ModelFileError(
-            file,
-            f"its code uses {what}, which a classifier does not need",
-            "Export the network with torch.export.save, or give its Python and a state dict",
-        )
-    return f"A TorchScript program. This is its code:\n\n{code}"
 
 
 def load_torchscript(data: bytes, file: Path, shape: tuple[int, ...]) -> nn.Module:
@@ -73,7 +33,8 @@ def load_torchscript(data: bytes, file: Path, shape: tuple[int, ...]) -> nn.Modu
     Parameters
     ----------
     data
-        The file's bytes, which the user has agreed to.
+        From :func:`~napari_hirescam.models.torchscript_code.clean_torchscript`; the user has
+        agreed to it.
     file
         For messages.
     shape
@@ -82,7 +43,7 @@ def load_torchscript(data: bytes, file: Path, shape: tuple[int, ...]) -> nn.Modu
     Raises
     ------
     ModelFileError
-        torch cannot load it, or its converter cannot follow it.
+        torch cannot load it, its converter cannot follow it, or its operations reach files.
     """
     import torch
 
@@ -90,8 +51,12 @@ def load_torchscript(data: bytes, file: Path, shape: tuple[int, ...]) -> nn.Modu
         with _quiet():
             load: Any = torch.jit.load
             script = load(io.BytesIO(data), map_location="cpu").eval()
+            # Once more as torch understood it, ahead of the first pass.
+            _require_plain_operations(script.inlined_graph, file)
             trainable = {name for name, _ in script.named_parameters()}
             graph = _converted(script, torch.zeros(shape))
+    except ModelFileError:
+        raise
     except Exception as exc:  # loader and converter fail in any way
         first_line = f"{type(exc).__name__}: {exc}".splitlines()[0]
         raise ModelFileError(
@@ -101,6 +66,32 @@ def load_torchscript(data: bytes, file: Path, shape: tuple[int, ...]) -> nn.Modu
             "Export the network with torch.export.save instead, which keeps its layers' names",
         ) from exc
     return _with_named_operations(graph, trainable)
+
+
+def _require_plain_operations(graph: Any, file: Path) -> None:
+    strange = sorted(set(_strange_operations(graph)))
+    if strange:
+        raise ModelFileError(
+            file,
+            f"it uses {', '.join(strange)}, which a classifier does not need",
+            "Export the network with torch.export.save",
+        )
+
+
+def _strange_operations(graph: Any) -> Iterator[str]:
+    """Name the operations of a graph that reach files, are not torch's, or cannot be looked into.
+
+    `graph` is torch's own graph or a block of one.
+    """
+    for node in graph.nodes():
+        namespace, _, name = node.kind().partition("::")
+        hidden = name in ("CallMethod", "CallFunction")
+        if namespace not in OWN_NAMESPACES or hidden or FILE_ACCESS.fullmatch(name):
+            yield node.kind()
+        for block in node.blocks():
+            yield from _strange_operations(block)
+        if "Subgraph" in node.attributeNames():
+            yield from _strange_operations(node.g("Subgraph"))
 
 
 def _converted(script: Any, example: torch.Tensor) -> torch.fx.GraphModule:
