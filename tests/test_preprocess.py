@@ -155,7 +155,7 @@ def test_the_far_end_of_thick_slices_is_not_turned_into_air() -> None:
     ct = Volume(voxels, np.diag([5.0, 1, 1, 1]))
     result, _ = resample_to_spacing(ct.voxels, ct.affine, (0.8, 1.0, 1.0))
     assert result.shape[0] == 375
-    assert (result[7:] == 40).all()
+    assert np.abs(result[7:] - 40).max() < 1e-3
 
 
 def test_a_long_preparation_can_be_cancelled() -> None:
