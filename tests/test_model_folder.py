@@ -17,6 +17,7 @@ from test_axialnet import small_axialnet
 from napari_hirescam.attention import examine_target_layer, explain
 from napari_hirescam.errors import ModelFileError, UntrustedModelError
 from napari_hirescam.models import InputSpec, ModelSpec, load_model, save_model
+from napari_hirescam.models import folder as model_folder
 from napari_hirescam.models.axialnet import AxialNet
 from napari_hirescam.models.label_lists import read_label_list
 
@@ -259,6 +260,76 @@ def test_code_cannot_hide_from_the_terminal_it_is_shown_on(tmp_path, luna_weight
     load_model(folder, trust=lambda request: not shown.append(request.code))
     assert "\x1b" not in shown[0]
     assert "\\x1b[1A" in shown[0]
+
+
+def test_code_cannot_hide_behind_line_ends_encodings_and_file_names(tmp_path) -> None:
+    """Python itself would take each of these for code that no reader saw."""
+    mark = tmp_path / "executed"
+    network = "from torch import nn\nclass Net(nn.Module):\n    pass\n"
+    payload = f"open({str(mark)!r}, 'w')"
+    folder = tmp_path / "model"
+    save_model(folder, SPEC, {"a": torch.zeros(1)})
+    spec = yaml.safe_load((folder / "model.yaml").read_text())
+    spec["architecture"] = {"python": "network.py", "callable": "Net", "arguments": {}}
+    (folder / "model.yaml").write_text(yaml.safe_dump(spec))
+    code = folder / "network.py"
+
+    def shown() -> str:
+        asked: list[str] = []
+        with pytest.raises(ModelFileError):  # the weights are not its own
+            load_model(folder, trust=lambda request: not asked.append(request.code))
+        return asked[0]
+
+    code.write_bytes(f"# a comment\r{payload}\r{network}".encode())
+    assert f"# a comment\n{payload}\n" in shown()
+    assert mark.exists()  # agreed to, and seen
+    mark.unlink()
+    # In the encoding that the first line names, the second is no comment.
+    hidden = payload.replace("'", "\\x27")
+    code.write_text(f"# coding: unicode_escape\n# \\x0a{hidden}\n{network}")
+    shown()
+    assert not mark.exists()
+    code.write_bytes(b"# caf\xe9\n" + network.encode())
+    with pytest.raises(ModelFileError, match="not text in UTF-8"):
+        load_model(folder, trust=lambda _request: True)
+    code.write_text(network)
+    (folder / "\x1b[2Klayers.py").write_text("# a neighbour\n")
+    assert "\x1b" not in shown()
+
+
+def test_what_the_code_is_called_with_is_shown(tmp_path, luna_weights) -> None:
+    """Code that only imports something harmless-looking can be told to do anything with it."""
+    folder = make_luna_folder(tmp_path / "luna", luna_weights)
+    mark = tmp_path / "executed"
+    (folder / "network.py").write_text("from subprocess import run\n")
+    spec = yaml.safe_load((folder / "model.yaml").read_text())
+    spec["architecture"].update(callable="run", arguments={"args": ["touch", str(mark)]})
+    (folder / "model.yaml").write_text(yaml.safe_dump(spec))
+    asked = []
+    with pytest.raises(UntrustedModelError):
+        load_model(folder, trust=lambda request: bool(asked.append(request)))
+    assert f"run(args=['touch', {str(mark)!r}])" in asked[0].code
+    assert not mark.exists()
+
+
+def test_the_model_yaml_that_was_read_is_the_one_agreed_to(
+    tmp_path, luna_weights, monkeypatch
+) -> None:
+    """Exchanged between the reading and the question, it gets no remembered yes."""
+    folder = make_luna_folder(tmp_path / "luna", luna_weights)
+    load_model(folder, trust=lambda _request: True)
+    file = folder / "model.yaml"
+    agreed = file.read_bytes()
+    file.write_bytes(agreed.replace(b"NoduleNet", b"nn"))
+    ask_about = model_folder.read_user_code
+
+    def exchanged(*given):
+        file.write_bytes(agreed)
+        return ask_about(*given)
+
+    monkeypatch.setattr(model_folder, "read_user_code", exchanged)
+    with pytest.raises(UntrustedModelError):
+        load_model(folder)
 
 
 def test_code_that_ends_the_program_does_not_end_ours(tmp_path, luna_weights) -> None:

@@ -136,8 +136,9 @@ def _build_family(
 def build_from_python(code: UserCode, name: str, arguments: dict[str, Any]) -> nn.Module:
     """Run a model's Python and call the class or function that makes the network.
 
-    The caller has made sure that the user agreed. The bytes agreed to are compiled here and
-    now: an import by path would prefer bytecode that lies beside the file.
+    The caller has made sure that the user agreed. The text agreed to is compiled here and
+    now: an import by path would prefer bytecode that lies beside the file, and bytes would be
+    decoded as their first lines say, which is not as they were shown.
 
     Raises
     ------
@@ -151,7 +152,7 @@ def build_from_python(code: UserCode, name: str, arguments: dict[str, Any]) -> n
     module.__file__ = str(file)
     sys.modules[module.__name__] = module
     try:
-        exec(compile(code.source, str(file), "exec"), vars(module))  # noqa: S102 - agreed to
+        exec(compile(code.source.decode("utf-8-sig"), str(file), "exec"), vars(module))  # noqa: S102 - agreed to
         network = getattr(module, name)(**arguments)
     except (Exception, SystemExit) as exc:
         del sys.modules[module.__name__]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from napari_hirescam.models.dry_run import UnknownLayerError
 from napari_hirescam.models.label_lists import label_list_names, read_label_list
 from napari_hirescam.models.program import load_program, read_program
 from napari_hirescam.models.spec import ModelSpec
-from napari_hirescam.models.trust import AskTrust, read_user_code, require_trust
+from napari_hirescam.models.trust import AskTrust, read_user_code, readable, require_trust
 from napari_hirescam.models.weights import load_into, read_state_dict, sha256_of
 from napari_hirescam.safe_write import replace_file
 
@@ -56,10 +58,12 @@ def load_model(
         The model brings code and nobody agreed to run it.
     """
     file = _find_spec(Path(path).expanduser())
-    spec = read_spec(file)
+    spec, spec_sha256 = _read_spec(file)
     folder = file.parent.resolve()
     if spec.architecture.program is not None:
-        program = read_program(_inside(folder, spec.architecture.program, file), [file])
+        program = read_program(
+            _inside(folder, spec.architecture.program, file), {file.name: spec_sha256}
+        )
         found, source = program.sha256, program.file
         _require_same_weights(spec, found, source)
         require_trust(program.request, trust)
@@ -69,7 +73,7 @@ def load_model(
     else:
         source = _inside(folder, spec.weights or "", file)
         if spec.architecture.python:
-            network = _user_network(spec, file, folder, source, trust)
+            network = _user_network(spec, file, spec_sha256, source, trust)
         else:
             network = build_by_name(
                 spec.architecture.name or "",
@@ -142,11 +146,17 @@ def _nothing() -> nn.Module:
 
 def read_spec(file: Path) -> ModelSpec:
     """Read and validate a model.yaml; ModelFileError names each bad field."""
+    return _read_spec(file)[0]
+
+
+def _read_spec(file: Path) -> tuple[ModelSpec, str]:
+    """Read a model.yaml, once, with the SHA-256 of the very bytes that were read."""
     import yaml
     from pydantic import ValidationError
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        source = file.read_bytes()
+        content = yaml.safe_load(source.decode("utf-8-sig"))
     except FileNotFoundError as exc:
         raise ModelFileError(
             file, "there is no such model file", "Choose a folder that holds a model.yaml"
@@ -159,7 +169,7 @@ def read_spec(file: Path) -> ModelSpec:
     if isinstance(content, dict) and isinstance(content.get("labels"), str):
         content["labels"] = _shipped_labels(content["labels"], file)
     try:
-        return ModelSpec.model_validate(content)
+        return ModelSpec.model_validate(content), hashlib.sha256(source).hexdigest()
     except ValidationError as exc:
         faults = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'model.yaml'}: {e['msg']}" for e in exc.errors()
@@ -217,18 +227,23 @@ def _inside(folder: Path, name: str, spec_file: Path) -> Path:
 
 
 def _user_network(
-    spec: ModelSpec, file: Path, folder: Path, weights: Path, trust: AskTrust | None
+    spec: ModelSpec, file: Path, spec_sha256: str, weights: Path, trust: AskTrust | None
 ) -> nn.Module:
-    architecture = spec.architecture
+    architecture, folder = spec.architecture, file.parent.resolve()
     python = _inside(folder, architecture.python or "", file)
     for needed in (python, weights):
         if not needed.is_file():
             raise ModelFileError(needed, "the file is missing", f"Put it beside {SPEC_FILE}")
     try:
-        code = read_user_code(folder, python, [file, weights])
+        others = {file.name: spec_sha256, weights.name: sha256_of(weights)}
+        code = read_user_code(folder, python, others)
     except OSError as exc:
         raise ModelFileError(folder, f"it cannot be read: {exc}", "Check its permissions") from exc
-    require_trust(code.request, trust)
+    # What it is given matters as much as what it does: "from subprocess import run" looks harmless.
+    given = ", ".join(f"{name}={value!r}" for name, value in architecture.arguments.items())
+    call = readable(f"{architecture.callable}({given})").replace("\n", "\\n")
+    shown = f"# {SPEC_FILE} has it make the network by:\n#   {call}\n\n{code.request.code}"
+    require_trust(replace(code.request, code=shown), trust)
     return build_from_python(code, architecture.callable or "", architecture.arguments)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hirescam.errors import ModelFileError
 from napari_hirescam.models.architectures import build_from_python
 from napari_hirescam.models.trust import AskTrust, UserCode, read_user_code, require_trust
+from napari_hirescam.models.weights import sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,11 +71,10 @@ def network_makers(file: Path) -> tuple[NetworkMaker, ...]:
         The file cannot be read or is not Python, or there is no class or function in it.
     """
     try:
-        source = file.read_bytes()
-        tree = ast.parse(source, filename=str(file))
+        tree = ast.parse(file.read_bytes().decode("utf-8-sig"), filename=str(file))
     except OSError as exc:
         raise ModelFileError(file, f"it cannot be read: {exc}", "Choose a Python file") from exc
-    except (SyntaxError, ValueError) as exc:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         raise ModelFileError(file, f"it is not Python: {exc}", "Choose a Python file") from exc
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
@@ -117,9 +117,11 @@ def agree_to_run(file: Path, ask: AskTrust | None) -> UserCode:
         alone = Path(name) / file.name
         try:
             shutil.copyfile(file, alone)
-            code = read_user_code(alone.parent, alone, [])
+            code = read_user_code(alone.parent, alone, {})
         except OSError as exc:
             raise ModelFileError(file, f"it cannot be read: {exc}", "Choose a Python file") from exc
+        except ModelFileError as exc:
+            raise ModelFileError(file, exc.reason, exc.remedy) from exc
     code = replace(code, file=file, request=replace(code.request, path=file))
     require_trust(code.request, ask)
     return code
@@ -148,7 +150,7 @@ def carry_trust(folder: Path, code: UserCode, others: list[Path]) -> None:
     can run there.
     """
     saved = folder / code.file.name
-    in_folder = read_user_code(folder, saved, others)
+    in_folder = read_user_code(folder, saved, {f.name: sha256_of(f) for f in others})
     same = hashlib.sha256(in_folder.source).digest() == hashlib.sha256(code.source).digest()
     if same and in_folder.request.code == code.request.code:
         require_trust(in_folder.request, lambda _request: True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from napari_hirescam.models.pt2_archive import clean_pt2
 from napari_hirescam.models.torchscript import load_torchscript
 from napari_hirescam.models.torchscript_code import clean_torchscript
 from napari_hirescam.models.trust import TrustRequest, readable
-from napari_hirescam.models.weights import saved_program_kind, sha256_of
+from napari_hirescam.models.weights import saved_program_kind
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,7 +53,7 @@ class Program:
     request: TrustRequest
 
 
-def read_program(file: Path, others: Iterable[Path]) -> Program:
+def read_program(file: Path, others: Mapping[str, str]) -> Program:
     """Read a program for showing, agreeing and loading; nothing of it runs.
 
     Parameters
@@ -60,7 +61,7 @@ def read_program(file: Path, others: Iterable[Path]) -> Program:
     file
         The program.
     others
-        More files that take part in the yes: model.yaml.
+        More files that take part in the yes, model.yaml: name -> SHA-256 of what was read.
 
     Raises
     ------
@@ -77,8 +78,8 @@ def read_program(file: Path, others: Iterable[Path]) -> Program:
     clean = clean_pt2(data, file) if kind == ".pt2" else clean_torchscript(data, file)
     own_digest = hashlib.sha256(data).hexdigest()
     digest = hashlib.sha256(b"program\0" + bytes.fromhex(own_digest))
-    for path in others:
-        digest.update(path.name.encode() + b"\0" + bytes.fromhex(sha256_of(path)))
+    for name, sha256 in others.items():
+        digest.update(os.fsencode(name) + b"\0" + bytes.fromhex(sha256))
     request = TrustRequest(file, digest.hexdigest(), readable(clean.listing), what="saved program")
     return Program(file, kind, clean.data, own_digest, request)
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_hirescam.errors import UntrustedModelError
-from napari_hirescam.models.weights import sha256_of
+from napari_hirescam.errors import ModelFileError, UntrustedModelError
 from napari_hirescam.safe_write import replace_file
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class UserCode:
     request: TrustRequest
 
 
-def read_user_code(folder: Path, file: Path, others: Iterable[Path]) -> UserCode:
+def read_user_code(folder: Path, file: Path, others: Mapping[str, str]) -> UserCode:
     """Read a model's Python for showing, agreeing and running.
 
     Parameters
@@ -79,26 +79,34 @@ def read_user_code(folder: Path, file: Path, others: Iterable[Path]) -> UserCode
     file
         The Python file that would run.
     others
-        More files that take part: model.yaml and the weights.
+        More files that take part, model.yaml and the weights: name -> SHA-256 of what was read.
 
     Raises
     ------
     OSError
         A file cannot be read.
+    ModelFileError
+        The Python is not UTF-8.
     """
     runnable = {f for f in folder.rglob("*") if f.suffix in _RUNNABLE and f.is_file()}
     sources = {f: f.read_bytes() for f in sorted({file, *runnable})}
     digest = hashlib.sha256()
     for path, source in sources.items():
-        digest.update(str(path.relative_to(folder)).encode() + b"\0")
+        digest.update(os.fsencode(path.relative_to(folder)) + b"\0")
         digest.update(hashlib.sha256(source).digest())
-    for path in others:
-        digest.update(path.name.encode() + b"\0" + bytes.fromhex(sha256_of(path)))
+    for name, sha256 in others.items():
+        digest.update(os.fsencode(name) + b"\0" + bytes.fromhex(sha256))
+    try:
+        sources[file].decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise ModelFileError(
+            file, f"it is not text in UTF-8: {exc}", "Save the Python file as UTF-8"
+        ) from exc
     neighbours = [f for f in sources if f != file]
     parts = [readable(sources[file])]
     for path in neighbours:
         text = readable(sources[path]) if path.suffix == ".py" else "(compiled)"
-        parts.append(f"# ---- {path.relative_to(folder)} ----\n{text}")
+        parts.append(f"# ---- {readable(str(path.relative_to(folder)))} ----\n{text}")
     request = TrustRequest(file, digest.hexdigest(), "\n".join(parts))
     return UserCode(file, sources[file], request)
 
@@ -106,6 +114,8 @@ def read_user_code(folder: Path, file: Path, others: Iterable[Path]) -> UserCode
 def readable(source: bytes | str) -> str:
     """Decode code so that nothing in it can hide from a terminal or a text field."""
     text = source.decode("utf-8", "backslashreplace") if isinstance(source, bytes) else source
+    # A lone carriage return ends a line for Python too, and with it a comment.
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
