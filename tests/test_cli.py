@@ -139,6 +139,17 @@ def test_layers_lists_what_can_be_explained(model, monkeypatch) -> None:
         assert words in text
 
 
+def test_names_to_be_copied_are_never_shortened(ct, tmp_path) -> None:
+    labels = ("coronary_artery_calcification_of_any_degree", "mass", "effusion", "cardiomegaly")
+    spec = SPEC.model_copy(update={"labels": labels})
+    model = save_model(tmp_path / "long", spec, small_axialnet().state_dict())
+    _, text = run("layers", model)
+    assert "features.4.0.conv1" in text
+    assert "local approximation" in text
+    _, text = run("explain", ct, "--model", model, "--out", tmp_path / "out")
+    assert labels[0] in text
+
+
 def test_another_layer_can_be_explained_and_a_wrong_name_offers_the_nearest(
     ct, model, tmp_path
 ) -> None:

@@ -38,6 +38,9 @@ TargetLayer = Annotated[
 Series = Annotated[str | None, typer.Option(help="UID or number of the DICOM series to read")]
 
 
+_WIDE = 200  # characters
+
+
 @contextmanager
 def errors_in_one_line() -> Iterator[Console]:
     """Say a failure of ours in one red line and leave with status 1."""
@@ -60,6 +63,14 @@ def progress_bar(console: Console, title: str) -> Iterator[Callable[[int, int], 
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def wide_console() -> Console:
+    """Make the console tables are printed on; into a file or a pipe no row is broken."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDE)
 
 
 def note(console: Console, text: str) -> None:

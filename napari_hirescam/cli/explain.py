@@ -23,6 +23,7 @@ from napari_hirescam.cli.common import (
     parse_point,
     progress_bar,
     require_known,
+    wide_console,
 )
 from napari_hirescam.errors import InputError
 
@@ -125,11 +126,11 @@ def _likely(result: Explanation) -> list[str]:
 
 
 def _print_scores(result: Explanation, wanted: list[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("label", "p", "logit", "sum + bias", "residual", "proof", "map")
+    # A label is there to be copied into --label: never shortened.
+    table = Table(Column("label", no_wrap=True, overflow="fold"), "p", "logit", "sum + bias", "residual", "proof", "map")
     for name in result.ranked():
         k = result.index(name)
         proof = ["-", "-", "approximation"]
@@ -144,7 +145,7 @@ def _print_scores(result: Explanation, wanted: list[str]) -> None:
             *proof,
             "written" if name in wanted else "",
         )
-    console = Console()
+    console = wide_console()
     console.print(table)
     console.print(
         f"Guarantee: {result.guarantee.state.value}: {result.guarantee.reason}.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_hirescam.cli.app import app
-from napari_hirescam.cli.common import Trust, errors_in_one_line, load_classifier
+from napari_hirescam.cli.common import Trust, errors_in_one_line, load_classifier, wide_console
 
 if TYPE_CHECKING:
     from napari_hirescam.attention import TargetReport
@@ -36,29 +36,32 @@ def layers(
 ) -> None:
     """List the layers that can be explained, and what is guaranteed at each."""
     with errors_in_one_line():
-        from rich.console import Console
-        from rich.table import Table
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Column, Table
         from rich.text import Text
 
         from napari_hirescam.attention import target_layers
 
         classifier = load_classifier(model, trust=trust, device="cpu")
-        table = Table("layer", "kind", "maps", "grid", "cell mm", "sees mm", "guarantee")
+        # Names are there to be copied into --target-layer: never shortened.
+        headers = ("layer", "kind", "maps", "grid", "cell mm", "sees mm", "guarantee")
+        table = Table(*(Column(header, overflow="fold") for header in headers), box=SIMPLE_HEAD)
+        table.columns[0].no_wrap = True
         for row in target_layers(classifier):
             table.add_row(
-                Text(f"{row.name}  <- suggested" if row.preferred else row.name),
+                Text(row.name),
                 Text(row.kind),
                 str(row.channels),
                 _times(row.cells),
                 _times(row.cell_mm),
                 _times(row.receptive_field_mm),
-                row.guarantee.state.value,
+                f"{row.guarantee.state.value}{', suggested' if row.preferred else ''}",
             )
-        Console().print(table)
+        wide_console().print(table)
 
 
 def _times(values: tuple[float, ...] | None) -> str:
-    return "?" if values is None else " x ".join(f"{value:g}" for value in values)
+    return "?" if values is None else " x ".join(f"{value:.4g}" for value in values)
 
 
 def _describe(classifier: Classifier, report: TargetReport) -> list[str]:
