@@ -11,11 +11,15 @@ from model_folders import HERE, write_bundle
 from monai.networks import nets
 from napari.qt.threading import FunctionWorker
 from plugin_cases import make_volume
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QPlainTextEdit
 from torch import nn
 
 from napari_hirescam.models import load_model
+from napari_hirescam.models.trust import TrustRequest
 from napari_hirescam.plugin.argument_table import ArgumentTable
 from napari_hirescam.plugin.new_model_dialog import NewModelDialog
+from napari_hirescam.plugin.trust_dialog import TrustDialog
 
 WEIGHTS, NETWORK, LABELS, INPUT, LAYER, PROOF = range(6)
 
@@ -329,6 +333,56 @@ def test_a_change_in_an_earlier_step_is_gone_through_again(qtbot, open_dialog, w
     assert dialog.current == INPUT
     dialog.go_to(PROOF)
     assert dialog.current == INPUT
+
+
+def test_other_weights_are_never_proven_with_the_network_of_the_first(
+    qtbot, open_dialog, weights, network, tmp_path
+):
+    dialog = open_dialog()
+    go_to_proof(qtbot, dialog, weights)
+    dialog.go_to(WEIGHTS)
+    other = tmp_path / "other.pt"
+    torch.save(network.state_dict(), other)
+    load(qtbot, dialog, other)
+    dialog._list.setCurrentRow(PROOF)
+    assert dialog.current != PROOF
+    dialog.go_to(PROOF)
+    dialog.proof.prove()
+    settle(qtbot, dialog)
+    assert not dialog.proof.proven
+
+
+def test_what_is_edited_counts_when_a_later_step_is_clicked(qtbot, open_dialog, weights):
+    dialog = open_dialog()
+    go_to_proof(qtbot, dialog, weights)
+    dialog._list.setCurrentRow(LABELS)
+    assert dialog.current == LABELS
+    dialog.labels.text.setPlainText("c, b, a")
+    dialog._list.setCurrentRow(PROOF)
+    assert dialog.current == INPUT
+    assert dialog.draft.labels == ("c", "b", "a")
+
+
+def test_the_name_cannot_change_under_the_proof(qtbot, open_dialog, weights):
+    dialog = open_dialog()
+    go_to_proof(qtbot, dialog, weights)
+    dialog.proof.prove()
+    assert not dialog.proof.name.isEnabled()
+    settle(qtbot, dialog)
+    assert dialog.proof.name.isEnabled()
+
+
+def test_code_behind_many_blanks_is_in_sight(qtbot):
+    request = TrustRequest(Path("<b>net</b>.py"), "0" * 64, "x = 1" + " " * 5000 + "; hidden()")
+    dialog = TrustDialog(request)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    code = dialog.findChild(QPlainTextEdit)
+    assert code.horizontalScrollBar().maximum() == 0
+    assert any(
+        "<b>" in label.text() and label.textFormat() == Qt.TextFormat.PlainText
+        for label in dialog.findChildren(QLabel)
+    )
 
 
 def test_a_proof_can_be_cancelled(qtbot, open_dialog, weights, monkeypatch):

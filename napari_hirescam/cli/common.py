@@ -108,8 +108,12 @@ def ask_in_terminal(*, trust: bool) -> AskTrust:
             return True
         if not sys.stdin.isatty():
             return False
+        from napari_hirescam.models.trust import readable
+
         typer.echo(request.code)
-        return typer.confirm(f"Run {request.path} (SHA-256 {request.sha256})?", default=False)
+        return typer.confirm(
+            f"Run {readable(str(request.path))} (SHA-256 {request.sha256})?", default=False
+        )
 
     return ask
 

@@ -75,6 +75,7 @@ class NewModelDialog(QDialog):
             self._pages.addWidget(step)
             step.submitted.connect(self._on_submitted)
             step.busy_changed.connect(self._update)
+        self.weights.begun_anew.connect(self._on_begun_anew)
         self.proof.saved.connect(self._on_saved)
         self.proof.blamed.connect(self._on_blamed)
         self._list.currentRowChanged.connect(self._on_step_clicked)
@@ -137,8 +138,15 @@ class NewModelDialog(QDialog):
             self.go_to(number)
 
     def _on_step_clicked(self, number: int) -> None:
-        if number != self.current:
+        if number > self.current:
+            # What was edited here would be left behind without a word.
+            self._on_next()
+        elif number < self.current:
             self.go_to(number)
+
+    def _on_begun_anew(self) -> None:
+        self._reached = 0
+        self._update()
 
     def _on_blamed(self, titles: set[str]) -> None:
         self._blamed = titles

@@ -185,6 +185,9 @@ class ProofStep(Step):
         on = "this CT" if self.draft.volume is not None else "noise (no CT is open)"
         self.prove_button.setText("Cancel" if self.busy else f"Prove on {on}")
         self.save_button.setEnabled(self.proven and not self.busy)
+        # The proof and the folder are of what was written here when they were begun.
+        for field in (self.name, self.description):
+            field.setEnabled(not self.busy)
         self.save_button.setToolTip(
             "" if self.proven else "Prove the model first: nothing is written before."
         )

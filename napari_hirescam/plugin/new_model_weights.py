@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -34,6 +35,9 @@ _SHOWN = 3
 
 class WeightsStep(Step):
     """Choose a file; it is read weights-only in a thread, and its architecture looked for."""
+
+    #: Other weights are being read: nothing of the later steps holds any more.
+    begun_anew = Signal()
 
     def __init__(self, draft: ModelDraft) -> None:
         super().__init__(
@@ -78,6 +82,7 @@ class WeightsStep(Step):
         self.file.setText(str(file))
         self._path = file
         self._forget()
+        self.begun_anew.emit()
 
         def work(
             _progress: Progress, should_stop: ShouldStop
@@ -103,6 +108,8 @@ class WeightsStep(Step):
 
     def _forget(self) -> None:
         self.draft.facts, self.draft.guesses = None, ()
+        # A network built from other weights must not be taken for these.
+        self.draft.network = self.draft.architecture = self.draft.code = None
         while self._facts.rowCount():
             self._facts.removeRow(0)
         self.match.clear_text()

@@ -6,8 +6,8 @@ import queue
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtGui import QFontDatabase
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtGui import QFontDatabase, QTextOption
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -16,6 +16,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from napari_hirescam.models.trust import readable
 
 if TYPE_CHECKING:
     from napari_hirescam.models.trust import TrustRequest
@@ -40,7 +42,8 @@ class TrustDialog(QDialog):
         intro.setWordWrap(True)
         layout.addWidget(intro)
 
-        facts = QLabel(f"{request.path}\nSHA-256  {request.sha256}")
+        facts = QLabel(f"{readable(str(request.path))}\nSHA-256  {request.sha256}")
+        facts.setTextFormat(Qt.TextFormat.PlainText)  # a path may be spelt like HTML
         facts.setWordWrap(True)
         facts.setTextInteractionFlags(facts.textInteractionFlags().TextSelectableByMouse)
         layout.addWidget(facts)
@@ -48,7 +51,9 @@ class TrustDialog(QDialog):
         code = QPlainTextEdit(request.code)
         code.setReadOnly(True)
         code.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
-        code.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        # Behind a thousand blanks, code must not lie out of sight.
+        code.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth)
+        code.setWordWrapMode(QTextOption.WrapMode.WrapAnywhere)
         layout.addWidget(code, 1)
 
         buttons = QDialogButtonBox()
