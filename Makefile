@@ -40,8 +40,10 @@ else
 	$(XVFB) $(BIN)/napari-hirescam demo --out demo_output
 endif
 
+# Two processes share the files; threads that wait must not keep a core from the other process.
 test: system-for-tests $(VENV)/.installed ## Run the whole test suite and print its coverage
-	$(XVFB) $(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(XVFB) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
+		--cov --cov-report=term-missing:skip-covered $(ARGS)
 
 lint: $(VENV)/.with-dev ## Check style and format
 	$(BIN)/ruff check .
