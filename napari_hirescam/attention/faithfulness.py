@@ -100,8 +100,15 @@ def examine_head(run: DryRun | Captured, target_layer: str) -> Guarantee:
     """Say from the operations of the head whether the guarantee can hold, and why."""
     hidden = [_plain(name) for name in run.hidden]
     # A pass that makes maps records nothing ahead of the layer; a trace knows the input.
-    start = getattr(run, "input_node", None)
-    return examine_path(run.logits_node, run.head_node, target_layer, hidden, start)
+    return examine_path(
+        run.logits_node,
+        run.head_node,
+        target_layer,
+        hidden,
+        getattr(run, "input_node", None),
+        around=getattr(run, "goes_around", False),
+        numbers_read=getattr(run, "numbers_read", ()),
+    )
 
 
 def examine_path(
@@ -110,6 +117,9 @@ def examine_path(
     target_layer: str,
     hidden: Sequence[str] = (),
     input_node: Any = None,
+    *,
+    around: bool = False,
+    numbers_read: Sequence[str] = (),
 ) -> Guarantee:
     """Say from the operations between two graph nodes whether the guarantee can hold, and why.
 
@@ -124,6 +134,10 @@ def examine_path(
     input_node
         Of the network's input, on the same graph; None where that is not known. What reaches
         the scores around the layer would be counted as bias, though it comes from the image.
+    around
+        True if it is known that something does, be it unseen by gradients.
+    numbers_read
+        Calls by which Python read numbers that come from the image.
     """
     found = None if logits_node is None else non_affine_operations(logits_node, head_node)
     if found is None:
@@ -134,10 +148,15 @@ def examine_path(
             f"between {target_layer} and the scores lies {' and '.join(found)}, which is not "
             "linear: the maps are a local approximation of the network"
         )
-    if input_node is not None and goes_around(logits_node, head_node, input_node):
+    if around or (input_node is not None and goes_around(logits_node, head_node, input_node)):
         return _local(
             f"part of what the image adds to the scores goes around {target_layer}: its maps "
             "show the rest only"
+        )
+    if numbers_read:
+        return _local(
+            f"whether it holds cannot be checked: the network reads numbers out of the image "
+            f"({', '.join(numbers_read)}), and where they go cannot be followed"
         )
     guarantee = Guarantee(
         GuaranteeState.EXACT,
@@ -152,22 +171,61 @@ def pools_over_all_cells(logits_node: Any, head_node: Any) -> bool:
     """True if all that reads an activation begins by averaging it over its whole grid.
 
     Read off the graph, and only for a pooling that leaves one number per feature map: then the
-    gradient is uniform, and Grad-CAM is HiResCAM.
+    gradient is uniform, and Grad-CAM is HiResCAM. Where slices ride on the batch axis each has
+    a mean of its own; then they must go on alike until they are averaged or summed.
     """
     path = path_nodes(logits_node, head_node)
     readers = [node for node in path if head_node in inputs_of(node)]
-    return bool(readers) and all(_is_global_mean(node, head_node) for node in readers)
+    if not readers or not all(_is_global_mean(node, head_node) for node in readers):
+        return False
+    shape = head_node._input_metadata[0].shape
+    return len(shape) == 5 or shape[0] == 1 or _slices_count_alike(path, readers, shape[0])
 
 
 def _is_global_mean(node: Any, head_node: Any) -> bool:
-    ndim = len(head_node._input_metadata[0].shape)
+    shape = head_node._input_metadata[0].shape
+    ndim = len(shape)
     name = operation_name(node)
     if name == "Mean":
         dims = {dim % ndim for dim in map(_signed, getattr(node, "_saved_dim", None) or ())}
         return dims >= set(range(2, ndim)) and 1 not in dims
-    if name.startswith(("AdaptiveAvgPool", "AvgPool")):
+    if name.startswith("AdaptiveAvgPool"):
         return all(length == 1 for length in node._input_metadata[0].shape[2:])
+    if name.startswith("AvgPool"):
+        # One window, which must reach over all cells: a smaller one leaves some of them out.
+        reached = (
+            kernel - padding
+            for kernel, padding in zip(node._saved_kernel_size, node._saved_padding, strict=True)
+        )
+        one = all(length == 1 for length in node._input_metadata[0].shape[2:])
+        return one and all(r >= n for r, n in zip(reached, shape[2:], strict=True))
     return False
+
+
+#: Do the same to each slice, or leave it where it is.
+_SAME_FOR_ALL_SLICES = frozenset(
+    "Add Addmm Alias Clone Linear Mm Neg ReshapeAlias Squeeze Sub ToCopy Unsqueeze UnsafeView "
+    "View".split()
+)
+
+
+def _slices_count_alike(path: Sequence[Any], readers: Sequence[Any], slices: int) -> bool:
+    """True if slices, pooled each for itself, are treated alike until a mean or sum over them."""
+
+    def by_slice(node: Any) -> bool:
+        shape = tuple(node._input_metadata[0].shape)
+        return shape[:1] == (slices,) or shape[:2] == (1, slices)
+
+    apart = {node for node in readers if by_slice(node)}
+    for node in reversed(path):
+        if node in readers or not any(before in apart for before in inputs_of(node)):
+            continue
+        name = operation_name(node)
+        if by_slice(node):
+            apart.add(node)
+        if name not in {"Mean", "Sum"} and not (name in _SAME_FOR_ALL_SLICES and by_slice(node)):
+            return False
+    return path[0] not in apart
 
 
 def _signed(dim: int) -> int:

@@ -219,7 +219,15 @@ def _candidate(
         note, has_grid = str(exc), not isinstance(exc, NoGridError)
     hidden = [name for order, name in trace.hidden if order > call.order]
     candidate = LayerCandidate(
-        guarantee=examine_path(trace.logits_node, call.node, call.name, hidden, trace.input_node),
+        guarantee=examine_path(
+            trace.logits_node,
+            call.node,
+            call.name,
+            hidden,
+            trace.input_node,
+            around=call.goes_around,
+            numbers_read=trace.numbers_read,
+        ),
         channels=call.shape[1],
         cells=cells_of(call.shape),
         cell_mm=_in_mm(field, steps, "stride"),

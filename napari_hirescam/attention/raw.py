@@ -137,7 +137,8 @@ def attention_maps(
         maps=maps,
         logits=logits.detach().double().cpu().numpy()[0],
         bias=bias,
-        guarantee=guarantee.with_same_picture() if uniform else guarantee,
+        # What was read off the graph does not stand against the gradients themselves.
+        guarantee=guarantee.with_same_picture() if uniform else guarantee.with_two_pictures(),
     )
 
 
@@ -234,7 +235,14 @@ def features_first(activation: Tensor, *, grouped: bool = False) -> Tensor:
 
 
 def _is_uniform(gradient: Tensor) -> bool:
-    # Some features stand for all: with a flattened head each has weights of its own per place.
-    flat = gradient[:: max(1, len(gradient) // _SAMPLED_FEATURES)].flatten(1)
-    spread = flat.amax(dim=1) - flat.amin(dim=1)
-    return bool(spread.max() <= _UNIFORM * flat.abs().max())
+    # Some features mostly tell: with a flattened head each has weights of its own per place.
+    return all(
+        _spread(gradient[::step].flatten(1)) <= _UNIFORM
+        for step in {max(1, len(gradient) // _SAMPLED_FEATURES): 0, 1: 0}
+    )
+
+
+def _spread(flat: Tensor) -> float:
+    """Largest range of a feature's gradients [F, cells], as a share of the largest of all."""
+    spread, largest = flat.amax(dim=1) - flat.amin(dim=1), flat.abs().max()
+    return float(spread.max() / largest) if largest > 0 else 0.0

@@ -99,6 +99,13 @@ class Guarantee:
             return replace(self, same_picture=True)
         return Guarantee(GuaranteeState.IDENTICAL, self.reason, same_picture=True)
 
+    def with_two_pictures(self) -> Guarantee:
+        """Note that the gradient differs over the cells, whatever was thought before."""
+        if not self.same_picture:
+            return self
+        state = GuaranteeState.EXACT if self.holds else self.state
+        return Guarantee(state, self.reason)
+
     @property
     def holds(self) -> bool:
         """True if the head was shown to be affine in the target layer's activation."""

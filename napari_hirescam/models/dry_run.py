@@ -48,6 +48,10 @@ class DryRun:
         None where no gradient leads from the logits back to the layer.
     hidden
         Calls of the head whose results depend on the activation unseen by gradients.
+    goes_around
+        True if the scores read the image by a way past the layer, be it unseen by gradients.
+    numbers_read
+        Calls by which Python read numbers that come from the image.
     keep_alive
         Tensors whose graph the nodes belong to.
     """
@@ -61,6 +65,8 @@ class DryRun:
     head_node: Any
     logits_node: Any
     hidden: tuple[str, ...]
+    goes_around: bool
+    numbers_read: tuple[str, ...]
     keep_alive: tuple[Any, ...]
 
 
@@ -80,6 +86,8 @@ class LayerCall:
         Autograd node of its output; None where the network switches gradients off.
     order
         How many torch calls came before its output.
+    goes_around
+        As in :class:`DryRun`.
     """
 
     name: str
@@ -87,6 +95,7 @@ class LayerCall:
     shape: tuple[int, ...]
     node: Any
     order: int
+    goes_around: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +110,8 @@ class LayerTrace:
         The layers that return one tensor.
     hidden
         (order, name) of each torch call that reads what gradients do not see.
+    numbers_read
+        As in :class:`DryRun`.
     keep_alive
         Tensors whose graph the nodes belong to.
     """
@@ -110,6 +121,7 @@ class LayerTrace:
     logits_node: Any
     calls: tuple[LayerCall, ...]
     hidden: tuple[tuple[int, str], ...]
+    numbers_read: tuple[str, ...]
     keep_alive: tuple[Any, ...]
 
 
@@ -179,6 +191,7 @@ def dry_run(
     import torch
 
     from napari_hirescam.models.head import HeadCannotBeReplayedError, HeadTape
+    from napari_hirescam.models.value_flow import ValueFlow
 
     at_input = is_input(network, target_layer)
     layer = None if at_input else find_layer(network, target_layer)
@@ -186,6 +199,8 @@ def dry_run(
     seen: dict[str, Any] = {}
     calls = 0
     with _traced(network, input_shape, on_meta=on_meta) as (stack, run, given, start):
+        input_node = start.grad_fn  # now: the network may write into its input
+        flow = stack.enter_context(ValueFlow(start))
         tapes = stack.enter_context(ExitStack())
 
         def cut(tensor: Tensor) -> Tensor:
@@ -197,7 +212,7 @@ def dry_run(
                 read = (tensor if tensor.requires_grad else leaf).clone()
             tapes.close()  # of an earlier call of the same layer
             seen.update(node=tensor.grad_fn, shape=tensor.shape, leaf=leaf, read=read)
-            seen["head"] = read.grad_fn
+            seen.update(head=read.grad_fn, mark=flow.mark(read))
             seen["tape"] = tapes.enter_context(HeadTape(read))
             return read
 
@@ -230,11 +245,13 @@ def dry_run(
         input_shape=tuple(given.shape),
         activation_shape=tuple(seen["shape"]),
         logits_shape=tuple(logits.shape),
-        input_node=start.grad_fn,
+        input_node=input_node,
         activation_node=seen["node"],
         head_node=head_node,
         logits_node=scores.grad_fn,
         hidden=tape.hidden,
+        goes_around=flow.leads_around(logits, seen["mark"]),
+        numbers_read=flow.numbers_read,
         keep_alive=(given, start, read, scores),
     )
 
@@ -248,18 +265,20 @@ def trace_layers(
 ) -> LayerTrace:
     """Trace a network once and note every layer; parameters as for :func:`dry_run`."""
     from napari_hirescam.models.head import HeadTape
+    from napari_hirescam.models.value_flow import ValueFlow
 
-    found: list[tuple[str, str, tuple[int, ...], Any, int]] = []
+    found: list[tuple[str, str, tuple[int, ...], Any, int, int | None]] = []
     names = {module: name for name, module in network.named_modules() if name}
     with _traced(network, input_shape, on_meta=on_meta) as (stack, run, given, start):
+        input_node = start.grad_fn
+        flow = stack.enter_context(ValueFlow(start))
         tape = stack.enter_context(HeadTape(start))
 
         def note(module: nn.Module, _args: Any, result: Any) -> None:
             if hasattr(result, "grad_fn"):
                 kind = type(module).__name__
-                found.append(
-                    (names[module], kind, tuple(result.shape), result.grad_fn, tape.length)
-                )
+                shape, mark = tuple(result.shape), flow.mark(result)
+                found.append((names[module], kind, shape, result.grad_fn, tape.length, mark))
 
         for module in names:
             stack.callback(module.register_forward_hook(note).remove)
@@ -267,16 +286,18 @@ def trace_layers(
     total = {name: sum(name == other[0] for other in found) for name in names.values()}
     counted = dict.fromkeys(total, 0)
     calls = []
-    for name, kind, shape, node, order in found:
+    for name, kind, shape, node, order, mark in found:
         counted[name] += 1
-        mark = f"{_CALL_MARK}{counted[name]}" if total[name] > 1 else ""
-        calls.append(LayerCall(name + mark, kind, shape, node, order))
+        number = f"{_CALL_MARK}{counted[name]}" if total[name] > 1 else ""
+        around = flow.leads_around(logits, mark)
+        calls.append(LayerCall(name + number, kind, shape, node, order, around))
     return LayerTrace(
         input_shape=tuple(given.shape),
-        input_node=start.grad_fn,
+        input_node=input_node,
         logits_node=logits.grad_fn,
         calls=tuple(calls),
         hidden=tape.hidden_at,
+        numbers_read=flow.numbers_read,
         keep_alive=(given, start, logits),
     )
 
@@ -309,7 +330,7 @@ def _traced(
 ) -> Iterator[tuple[ExitStack, Run, Tensor, Tensor]]:
     """Stand in for parameters, and make an input whose graph can be followed.
 
-    Yields a stack for hooks, the function that runs the network, the input and the view of it
+    Yields a stack for hooks, the function that runs the network, the input and the copy of it
     that the network is given.
     """
     import torch
@@ -328,8 +349,9 @@ def _traced(
         device = "meta" if on_meta else next((v.device for _, v in own), torch.device("cpu"))
         kind = floating_type(network)
         given = torch.zeros(input_shape, device=device, dtype=kind, requires_grad=True)
-        # A view, so that the input's node can be told from the parameters' whatever comes.
-        start = given.view_as(given)
+        # A copy, so that the input's node can be told from the parameters' whatever comes, and
+        # so that the network may write into it.
+        start = given.clone()
 
         def run(tensor: Tensor, output: OutputSpec) -> Tensor:
             forward = _Standing(network, stand_ins)

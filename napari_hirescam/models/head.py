@@ -16,14 +16,13 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from napari_hirescam.models.value_flow import READS_NUMBERS, tensors_in
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Calls that read numbers out of a tensor: what Python does with them cannot be followed.
-_READS_NUMBERS = frozenset(
-    {"item", "tolist", "numpy", "is_nonzero", "equal", "allclose"}
-    | {f"__{kind}__" for kind in ("bool", "float", "int", "index", "complex", "array", "contains")}
-)
+#: Their results are as long as the values say, and a length is a number without a gradient.
+_SHAPED_BY_VALUES = frozenset({"nonzero", "argwhere", "unique", "unique_consecutive"})
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class HeadTape(TorchFunctionMode):
         self._count = 1
         self._calls: list[tuple[Callable[..., Any], Any, Any, list[_Slot]]] = []
         self._obstacle = ""
-        self._without_gradient: dict[_Slot, str] = {}
+        self._made_by: dict[_Slot, str] = {}
         self._hidden_uses: list[tuple[int, str]] = []
         self._length = 0
 
@@ -81,15 +80,15 @@ class HeadTape(TorchFunctionMode):
         name = getattr(func, "__name__", str(func))
         if name == "__get__" and not isinstance(result, torch.Tensor):
             return result  # a property such as shape or device
-        if name in _READS_NUMBERS:
+        if name in READS_NUMBERS:
             self._obstacle = self._obstacle or f"it reads numbers out of its tensors ({name})"
         elif self._writes_into_constant(name, args, kwargs, result):
             self._obstacle = self._obstacle or "it writes into a constant tensor"
-        self._note_hidden_use(noted)
+        self._note_hidden_use(name, args, kwargs)
         outputs = _tensors(result)
         if outputs or name == "__setitem__":
             slots = [self._new_slot(tensor) for tensor in outputs]
-            self._note_what_gradients_miss(name, slots, outputs)
+            self._made_by.update(dict.fromkeys(slots, name))
             self._calls.append((func, *noted, slots))
         return result
 
@@ -149,18 +148,15 @@ class HeadTape(TorchFunctionMode):
             written = args[0]
         return isinstance(written, torch.Tensor) and written not in self._slots
 
-    def _note_what_gradients_miss(
-        self, name: str, slots: list[_Slot], outputs: list[Tensor]
-    ) -> None:
-        if torch.is_grad_enabled():
-            for slot, tensor in zip(slots, outputs, strict=True):
-                if not tensor.requires_grad:
-                    self._without_gradient[slot] = name
-
-    def _note_hidden_use(self, noted: Any) -> None:
-        for slot in _slots_in(noted):
-            if slot in self._without_gradient:
-                self._hidden_uses.append((self._length, self._without_gradient[slot]))
+    def _note_hidden_use(self, name: str, *given: Any) -> None:
+        if name in _SHAPED_BY_VALUES:
+            self._hidden_uses.append((self._length, name))
+        for tensor in tensors_in(given):
+            # Asked now, whatever the mode was when it was made: gradients switched off for a part
+            # of the head hide that part as a detach does.
+            slot = self._slots.get(tensor)
+            if slot in self._made_by and not tensor.requires_grad:
+                self._hidden_uses.append((self._length, self._made_by[slot]))
 
     def _slot_or_self(self, part: Any) -> Any:
         return self._slots.get(part, part) if isinstance(part, torch.Tensor) else part
