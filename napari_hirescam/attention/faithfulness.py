@@ -204,8 +204,22 @@ def _is_global_mean(node: Any, head_node: Any) -> bool:
 
 #: Do the same to each slice, or leave it where it is.
 _SAME_FOR_ALL_SLICES = frozenset(
-    "Add Addmm Alias Clone Linear Mm Neg ReshapeAlias Squeeze Sub ToCopy Unsqueeze UnsafeView "
-    "View".split()
+    [
+        "Add",
+        "Addmm",
+        "Alias",
+        "Clone",
+        "Linear",
+        "Mm",
+        "Neg",
+        "ReshapeAlias",
+        "Squeeze",
+        "Sub",
+        "ToCopy",
+        "Unsqueeze",
+        "UnsafeView",
+        "View",
+    ]
 )
 
 
