@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -86,6 +87,58 @@ def test_what_is_said_is_taken_and_not_guessed(tmp_path, resnet_file) -> None:
     assert given.scale_to is None
     assert given.spacing_mm == (2, 1, 1)
     assert (given.orientation, given.padding) == ("SPL", -1000)
+
+
+def test_what_is_read_off_for_a_named_architecture_is_said_too(tmp_path) -> None:
+    """A stride, an activation and an entry taken without a word would be a wrong network."""
+    made = {"num_classes": 3, "bias_downsample": False, "act": "leakyrelu", "conv1_t_stride": 2}
+    network = nets.ResNet("basic", [1, 1, 1, 1], [4, 8, 8, 8], n_input_channels=1, **made)
+    state = network.state_dict()
+    torch.save({"model": state, "ema": state}, tmp_path / "resnet.pt")
+    code, text = convert(
+        tmp_path / "resnet.pt", "--out", tmp_path / "model", "--labels", "a,b,c", "--shape", 32,
+        "--architecture", "monai.ResNet", "--arg", "act=leakyrelu",
+    )  # fmt: skip
+    assert code == 0, text
+    for words in (
+        "Guessed: --key model: the checkpoint also holds ema",
+        "Guessed: --arg conv1_t_stride=2: a stride leaves no trace",
+        "Guessed: --arg no_max_pool=false",
+        "Guessed: --orientation IPL",
+        "Guessed: --fit centre",
+    ):
+        assert words in text
+    assert "conv1_t_stride=2, read off" not in text
+    assert "act=relu" not in text
+    assert same_scores(tmp_path / "model", network, torch.randn(1, 1, 32, 32, 32))
+
+
+TWO_HEADS = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc, self.aux = nn.Conv3d(1, 4, 3), nn.Linear(4, 3), nn.Linear(4, 7)
+    def forward(self, x):
+        x = self.conv(x).mean((2, 3, 4))
+        return {"out": self.fc(x), "aux": self.aux(x)}
+"""
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"), [("a,b,c", "Wrote"), ("a,b", "--labels: The network")]
+)
+def test_the_labels_of_ones_own_network_are_counted_at_the_proof(tmp_path, labels, words) -> None:
+    """Which of two heads is the one that counts, shapes do not tell."""
+    (tmp_path / "net.py").write_text(TWO_HEADS)
+    made: dict[str, Any] = {}
+    exec(TWO_HEADS, made)
+    torch.save(made["Net"]().state_dict(), tmp_path / "net.pt")
+    _, text = convert(
+        tmp_path / "net.pt", "--out", tmp_path / "model", "--labels", labels, "--shape", 8,
+        "--python", tmp_path / "net.py", "--trust",
+    )  # fmt: skip
+    assert words in text
 
 
 def test_a_2d_densenet_looks_at_one_slice(tmp_path) -> None:
@@ -182,6 +235,16 @@ def test_a_monai_bundle_brings_network_labels_and_size(tmp_path) -> None:
     spec = load_model(tmp_path / "model").spec
     assert spec.labels == ("no nodule", "nodule")
     assert spec.input.shape == (32, 32, 32)
+
+
+def test_the_range_that_a_bundle_names_is_the_one_its_input_is_scaled_to(tmp_path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    file = bundle / "configs" / "metadata.json"
+    file.write_text(file.read_text().replace('"value_range": [0, 1]', '"value_range": [-1, 1]'))
+    code, text = convert(bundle, "--out", tmp_path / "model")
+    assert code == 0, text
+    assert "Guessed: --scale -1 to 1, what the bundle's metadata says" in text
+    assert load_model(tmp_path / "model").spec.input.scale_to == (-1, 1)
 
 
 # ---- real networks -------------------------------------------------------------------------

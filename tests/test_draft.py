@@ -208,6 +208,7 @@ def test_the_architecture_and_its_arguments_are_read_off_the_shapes(
 def test_what_has_no_weights_is_said_to_be_unseen(tmp_path) -> None:
     facts = inspect_weights(saved(tmp_path, small_resnet()))
     assert "stride" in guess_architectures(facts)[0].unseen["conv1_t_stride"]
+    assert "relu" in guess_architectures(facts)[0].unseen["act"]
 
 
 def test_networks_of_the_same_weights_are_all_offered_the_published_one_first(tmp_path) -> None:
@@ -462,6 +463,20 @@ def test_a_proof_gives_the_networks_own_scores_of_the_ct(tmp_path) -> None:
         expected = network.eval()(given)[0]
     assert proof.logits == pytest.approx(expected.tolist(), rel=1e-5)
     assert steps[-1][0] == steps[-1][1] > 0
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [(nn.Softmax(1), "sum to 1, as after a softmax"), (nn.Sigmoid(), "a sigmoid")],
+)
+def test_scores_that_are_probabilities_already_are_remarked_on(tmp_path, last, words) -> None:
+    network = ConvThenLinear()
+    spec, ct = spec_for(network, tmp_path), random_ct((6, 8, 10))
+    assert not prove(spec, network, ct).notes
+    network.fc = nn.Sequential(network.fc, last)
+    assert words in " ".join(prove(spec, network, ct).notes)
+    ahead = spec.model_copy(update={"output": OutputSpec(layer="fc.0")})
+    assert not prove(ahead, network, ct).notes
 
 
 def test_without_a_ct_the_proof_runs_on_noise_and_says_so(tmp_path) -> None:

@@ -78,6 +78,16 @@ def test_what_does_not_fit_is_named_in_groups(tmp_path) -> None:
         assert words in str(caught.value)
 
 
+def test_quantised_numbers_are_not_taken_for_weights(tmp_path) -> None:
+    """Without their scales they would load, and mean nothing."""
+    state = with_prefix("")
+    state["fc.weight"] = (100 * state["fc.weight"]).to(torch.int8)
+    with pytest.raises(ModelFileError, match=r"kind of numbers: fc\.weight .*int8"):
+        load_into(network(), state, tmp_path / "weights.pt")
+    halved = {name: v.half() if v.is_floating_point() else v for name, v in with_prefix("").items()}
+    load_into(network(), halved, tmp_path / "weights.pt")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

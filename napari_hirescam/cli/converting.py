@@ -123,11 +123,16 @@ def convert_draft(
     facts = inspect_weights(checkpoint, network.key)
     for name in facts.left_out:
         guess(f"{name} belongs to the loss and is left out")
+    if network.key is None and facts.entry is not None and len(facts.entries) > 1:
+        others = ", ".join(name for name in facts.entries if name != facts.entry)
+        guess(f"--key {facts.entry}: the checkpoint also holds {others}")
     architecture, code, width = _architecture(facts, network, ask, guess)
     if labels is None and facts.bundle is not None and facts.bundle.labels:
         labels = "\n".join(facts.bundle.labels)
         guess(f"--labels {', '.join(facts.bundle.labels)}: what the bundle's metadata says")
-    names = _labels(labels, width)
+    # What a file of one's own makes is seen at the proof: shapes tell which layer is last only
+    # where there is one head.
+    names = _labels(labels, width, sure=code is None)
     built = build_network(facts, architecture, len(names), code)
     input_spec = _input(facts, architecture, built, preset, given, guess)
     fields = {key: value for key, value in more.items() if value is not None}
@@ -170,6 +175,8 @@ def _architecture(
     if given.architecture is not None:
         same = next((g for g in guesses if g.name == given.architecture), None)
         read_off = dict(same.arguments) if same else {}
+        if same:
+            _say_arguments(same, arguments, guess)
         architecture = Architecture(name=given.architecture, arguments=read_off | arguments)
         return architecture, None, same.n_labels if same else facts.output_width
     if not guesses or not guesses[0].exact:
@@ -184,18 +191,23 @@ def _architecture(
     others = [g.name for g in guesses[1:] if g.exact and g.name != best.name and not best.said]
     if others:
         guess(f"the weights are also those of {', '.join(others)}; name yours if it is one")
-    for name, value in best.arguments.items():
-        guess(
-            f"--arg {name}={value}, {'said by the bundle' if best.said else 'read off the shapes'}"
-        )
-    for name, words in best.unseen.items():
-        if name not in arguments:
-            guess(f"--arg {name}={words}")
+    _say_arguments(best, arguments, guess)
     return (
         Architecture(name=best.name, arguments={**best.arguments, **arguments}),
         None,
         best.n_labels,
     )
+
+
+def _say_arguments(taken: Guess, given: Mapping[str, Any], guess: Say) -> None:
+    """Say which arguments were not given and were read off the weights, or could not be."""
+    source = "said by the bundle" if taken.said else "read off the shapes"
+    for name, value in taken.arguments.items():
+        if name not in given and name not in taken.unseen:
+            guess(f"--arg {name}={value}, {source}")
+    for name, words in taken.unseen.items():
+        if name not in given:
+            guess(f"--arg {name}={words}")
 
 
 def _own_architecture(
@@ -231,9 +243,11 @@ def _nearest(guesses: tuple[Guess, ...]) -> str:
     return f" (the nearest is {best.name}, with {best.matched} of {best.total} tensors)"
 
 
-def _labels(text: str | None, width: int | None) -> tuple[str, ...]:
+def _labels(text: str | None, width: int | None, *, sure: bool) -> tuple[str, ...]:
     if text is None:
-        outputs = f"{width} outputs" if width is not None else "outputs"
+        outputs = (
+            f"{'' if sure else 'probably '}{width} outputs" if width is not None else "outputs"
+        )
         raise InputError(
             "--labels",
             f"the network has {outputs}, and weights do not name them",
@@ -242,7 +256,7 @@ def _labels(text: str | None, width: int | None) -> tuple[str, ...]:
     names = read_labels(Path(text) if Path(text).is_file() else text)
     if len(names) == 1 and Path(text).suffix in (".txt", ".csv", ".tsv"):
         raise InputError("--labels", f"there is no file {text}", "Give the file of labels")
-    if width is not None and len(names) != width:
+    if sure and width is not None and len(names) != width:
         raise InputError(
             "--labels",
             f"there are {len(names)}, and the network has {width} outputs",

@@ -19,6 +19,8 @@ from napari_hirescam.models.weights_facts import Shapes, WeightsFacts
 
 #: Guesses with a smaller share of common names are not worth showing.
 _LEAST_SHARE = 0.5
+#: What is said of activations: any of them has the same weights, which is none.
+_ACT = "relu: an activation has no weights; MONAI's own default"
 _WIDTHS = ("num_classes", "out_channels", "classes")
 _COUNTER = "num_batches_tracked"
 _TRUNK: dict[str, Any] = {"trunk_channels": [64, 128, 256, 512], "trunk_stages": 4}
@@ -199,7 +201,7 @@ def _monai_resnet(shapes: Shapes) -> Iterator[Guess]:
         arguments["shortcut_type"] = "A"
     elif not biased:
         arguments["bias_downsample"] = False
-    unseen = {"no_max_pool": "false: a pool has no weights"}
+    unseen = {"no_max_pool": "false: a pool has no weights", "act": _ACT}
     if biased or not joins:
         unseen["conv1_t_stride"] = "1: a stride leaves no trace; MONAI's own default"
     else:
@@ -257,7 +259,7 @@ def _monai_densenet(shapes: Shapes) -> Iterator[Guess]:
     named = names.get(tuple(blocks))
     if named is None:
         arguments["block_config"] = blocks
-    yield Guess(f"monai.{named or 'DenseNet'}", arguments, head[0])
+    yield Guess(f"monai.{named or 'DenseNet'}", arguments, head[0], unseen={"act": _ACT})
 
 
 def _monai_senet(shapes: Shapes) -> Iterator[Guess]:

@@ -56,9 +56,13 @@ def suggest_input(
     fitting, any_size = fitting_lengths(network, rank, channels)
     length = (fitting or _USUAL_LENGTHS[rank])[0]
     said = facts.bundle.spatial_shape if facts.bundle is not None else None
+    bundle = facts.bundle
     guessed = {
         "window_hu": "-1000 to 800 HU, scaled to 0..1",
         "spacing_mm": "the CT's own",
+        "orientation": "IPL: slices from head to feet, rows to the back, columns to the left"
+        + ("; MONAI's transforms mostly make RAS" if bundle is not None else ""),
+        "fit": "centre: padded and cropped about the CT's middle",
     }
     unknown: tuple[str, ...] = ()
     if said is not None and len(said) == rank:
@@ -70,6 +74,11 @@ def suggest_input(
     settings: dict[str, Any] = {"channels": channels, "shape": (length,) * 3}
     if said is not None and len(said) == rank:
         settings["shape"] = said
+    if bundle is not None and bundle.value_range is not None:
+        settings["scale_to"] = bundle.value_range
+        low, high = bundle.value_range
+        guessed["window_hu"] = "-1000 to 800 HU"
+        guessed["scale_to"] = f"{low:g} to {high:g}, what the bundle's metadata says"
     if rank == 2:
         flat = settings["shape"][-2:]
         settings |= {"layout": "slice", "fit": "resize", "shape": (1, *flat)}

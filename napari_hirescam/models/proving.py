@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # batch, channel and at least two spatial axes
 _LEAST_ACTIVATION_AXES = 4
 _REASON_LENGTH = 300
+_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,19 @@ def _run(
         tuple(row.tolist()),
         tuple(classifier.probabilities(row).tolist()),
         seconds,
-        notes,
+        (*notes, *_probability_notes(spec, values)),
+    )
+
+
+def _probability_notes(spec: ModelSpec, scores: FloatArray) -> Iterator[str]:
+    """Say that scores look like probabilities already; a map explains logits."""
+    if spec.output.layer is not None or not ((scores >= 0) & (scores <= 1)).all():
+        return
+    summed = scores.shape[-1] > 1 and abs(float(scores.sum()) - 1) < _SUM_TOLERANCE
+    yield (
+        f"All scores lie between 0 and 1{' and sum to 1' if summed else ''}, as after a "
+        f"{'softmax' if summed else 'sigmoid'}. If the network applies one itself, name the layer "
+        "ahead of it as the one that gives the logits (output.layer)."
     )
 
 

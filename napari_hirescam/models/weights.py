@@ -92,7 +92,12 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], file: Path) -> No
         f"{k} ({state[k].layout} {state[k].dtype})"
         for k in own
         if k in state
-        and (state[k].layout != own[k].layout or state[k].is_complex() != own[k].is_complex())
+        and (
+            state[k].layout != own[k].layout
+            or state[k].is_complex() != own[k].is_complex()
+            # Numbers of a quantised network mean nothing without their scales.
+            or (own[k].is_floating_point() and not state[k].is_floating_point())
+        )
     ]
     for what, names in (
         ("missing", missing),
