@@ -75,7 +75,8 @@ def measured_field(
     with torch.inference_mode(False), torch.enable_grad(), borrowed(network):
         given = noise.requires_grad_(True)
         # Squared, and with random weights, so that features do not cancel.
-        activation = features_first(_activation(network, given, target_layer))
+        # A copy, since the network may write into what it is given.
+        activation = features_first(_activation(network, given.clone(), target_layer))
         weights = torch.rand(len(activation), generator=generator).to(activation)
         strength = torch.einsum("f,fdhw->dhw", weights, activation.square())
         shape = tuple(strength.shape)

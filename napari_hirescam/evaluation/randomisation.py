@@ -167,7 +167,7 @@ def randomise_weights(
         nonlocal done
         raw = attention_maps(
             subject,
-            given,
+            given.clone(),  # a network may write into it
             target_layer,
             methods=(method,),
             output=output,

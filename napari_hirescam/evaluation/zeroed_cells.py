@@ -131,7 +131,7 @@ def zeroing_cells(
     with borrowed(network, stop):
         captured = run_and_capture(
             network,
-            given,
+            given.clone(),  # the network may write into it, and it may be asked for again
             target_layer,
             output=output,
             slices_per_chunk=slices_per_chunk,
@@ -207,7 +207,7 @@ class _ForwardPasses:
         layer = find_layer(self._network, self._target_layer)
         hook = layer.register_forward_hook(hand_on)
         try:
-            scores = run_network(self._network, self._given, self._output)
+            scores = run_network(self._network, self._given.clone(), self._output)
         finally:
             hook.remove()
         return calls, scores_of_ct(scores, self._output)

@@ -76,8 +76,10 @@ class _ModuleState:
 
         self._module = module
         self._attributes = dict(vars(module))
+        # Hooks and the like, which every module has; all else is the user's, also "_seen".
+        of_torch = vars(torch.nn.Module())
         self._registers = {name: dict(getattr(module, name)) for name in self._REGISTERS}
-        own = [v for name, v in self._attributes.items() if not name.startswith("_")]
+        own = [v for name, v in self._attributes.items() if name not in of_torch]
         self._containers = [(v, copy(v)) for v in own if type(v) in (list, dict, set)]
         tensors = [*self._registers["_buffers"].values(), *own]
         self._values = [
