@@ -460,3 +460,49 @@ def test_a_cancel_is_heard() -> None:
 def test_a_layer_that_does_not_exist_is_named() -> None:
     with pytest.raises(UnknownLayerError, match="conv2"):
         prepare_network(Small(), SHAPE, "conv9")
+
+
+@pytest.mark.parametrize("part", ["conv.weight", "norm.running_mean", "prior"])
+def test_a_change_that_torch_does_not_count_makes_a_preparation_out_of_date(part) -> None:
+    """Writing to `.data`, as weight clipping and averaging do; a buffer of one's own."""
+    network = Small()
+    network.register_buffer("prior", torch.zeros(3))
+    prepared = prepare_network(network, SHAPE, "act")
+    changed = network.get_parameter(part) if part == "conv.weight" else network.get_buffer(part)
+    before = changed.detach().clone()
+    changed.data.add_(0.1).neg_()
+    assert not prepared.is_current(network)
+    changed.data.copy_(before)
+    assert prepared.is_current(network)
+    changed.data.neg_() if before.any() else changed.data.sub_(1)
+    assert not prepared.is_current(network)
+
+
+class NormOnlyForSome(Small):
+    """Leaves its first batch norm out where the input is dark."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.conv(x)
+        if x.mean() > 0:
+            first = self.norm(first)
+        return self.fc(self.act(self.norm2(self.conv2(first))).mean((2, 3, 4)))
+
+
+def test_a_network_that_decides_by_its_input_is_not_prepared_on_one_input() -> None:
+    network = NormOnlyForSome()
+    result = prepare_network(network, torch.ones(SHAPE), "act")
+    assert result.network is network
+    assert "may depend on its input" in result.notes[0]
+
+
+class WritesIntoItsInput(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sub_(1).mul_(3))
+
+
+def test_the_input_of_a_network_that_writes_into_it_is_left_for_the_pass_that_counts() -> None:
+    given = torch.randn(SHAPE)
+    before = given.clone()
+    result = prepare_network(WritesIntoItsInput(), given, "act")
+    assert result.is_prepared
+    assert torch.equal(given, before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from napari_hirescam.errors import Cancelled
+from napari_hirescam.models.value_flow import READS_NUMBERS, tensors_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +52,7 @@ class ModuleCalls(TorchFunctionMode):
         self._touched: set[nn.Module] = set()
         self._before: set[nn.Module] = set()
         self._shapes: dict[nn.Module, tuple[int, ...]] = {}
+        self._numbers_read: dict[str, None] = {}
         self._plain = {module for module in network.modules() if _is_plain(module)}
         for module in self._plain:
             for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
@@ -77,7 +79,9 @@ class ModuleCalls(TorchFunctionMode):
         """Carry out one torch call, and note whose output or weights it reads."""
         kwargs = dict(kwargs or {})
         here = self._inside[-1] if self._inside else None
-        for tensor in _tensors_in((args, kwargs)):
+        if getattr(func, "__name__", "") in READS_NUMBERS:
+            self._numbers_read[func.__name__] = None
+        for tensor in tensors_in((args, kwargs)):
             owner, maker = self._owners.get(tensor), self._makers.get(tensor)
             if owner is not None and owner is not here:
                 self._touched.add(owner)
@@ -88,6 +92,11 @@ class ModuleCalls(TorchFunctionMode):
     def finish(self) -> None:
         """Leave alone what is still held now: it was kept as state, or it is what came out."""
         self._touched |= set(self._makers.values())
+
+    @property
+    def numbers_read(self) -> tuple[str, ...]:
+        """Calls by which Python read numbers out of tensors."""
+        return tuple(self._numbers_read)
 
     @property
     def foldable(self) -> list[tuple[nn.Module, nn.Module]]:
@@ -133,7 +142,7 @@ class ModuleCalls(TorchFunctionMode):
             self._before = set(self._calls)
 
     def _see_handed_out(self, _module: nn.Module, _args: Any, output: Any) -> None:
-        self._touched |= {self._makers[t] for t in _tensors_in(output) if t in self._makers}
+        self._touched |= {self._makers[t] for t in tensors_in(output) if t in self._makers}
 
 
 def give_up_if(should_stop: Callable[[], bool]) -> None:
@@ -156,14 +165,3 @@ def _is_plain(module: nn.Module) -> bool:
 def _same_width(maker: nn.Module, norm: nn.Module) -> bool:
     weight: Any = maker.weight
     return bool(len(weight) == norm.num_features and weight.dtype == norm.running_var.dtype)
-
-
-def _tensors_in(part: Any) -> Iterator[Tensor]:
-    if isinstance(part, torch.Tensor):
-        yield part
-    elif isinstance(part, tuple | list):
-        for inner in part:
-            yield from _tensors_in(inner)
-    elif isinstance(part, Mapping):
-        for inner in part.values():
-            yield from _tensors_in(inner)

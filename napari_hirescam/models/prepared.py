@@ -34,6 +34,7 @@ from napari_hirescam.models.spec import OutputSpec
 _TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-12}
 
 _Replacements = dict[str, nn.Module]
+Stamp = tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +51,14 @@ class Preparation:
     notes
         One clause for each thing that was not done, and why.
     stamp
-        The state of the weights it was made from; see :meth:`is_current`.
+        Of the weights and buffers it was made from; see :meth:`is_current`.
     """
 
     network: nn.Module
     folded: int = 0
     packed: int = 0
     notes: tuple[str, ...] = ()
-    stamp: tuple[tuple[str, int, int], ...] = ()
+    stamp: Stamp = ()
 
     @property
     def is_prepared(self) -> bool:
@@ -65,7 +66,7 @@ class Preparation:
         return bool(self.folded or self.packed)
 
     def is_current(self, network: nn.Module) -> bool:
-        """True if the weights of the network this was made from have not changed since."""
+        """True if weights and buffers of the network this was made from are still the same."""
         return not self.is_prepared or self.stamp == _stamp(network)
 
 
@@ -146,6 +147,10 @@ def _prepare(
     with calls:
         expected = Results.of(traced, given, target_layer, output)
     calls.finish()
+    if calls.numbers_read:
+        # It may leave out a batch norm for one input and not for the next.
+        words = f"what it does may depend on its input ({', '.join(calls.numbers_read)})"
+        return Preparation(network, notes=(words,))
     if not expected.say_something:
         return Preparation(network, notes=("its target layer is dead or NaN on this input",))
     pairs = calls.foldable
@@ -264,16 +269,26 @@ def _twin(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network, memo).eval()
 
 
-def _stamp(network: nn.Module) -> tuple[tuple[str, int, int], ...]:
-    norms = {name for name, module in network.named_modules() if hasattr(module, "running_var")}
-    kept = [
-        *network.named_parameters(),
-        *((name, b) for name, b in network.named_buffers() if name.rpartition(".")[0] in norms),
-    ]
-    return tuple(
-        (name, tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001
-        for name, tensor in kept
-    )
+def _stamp(network: nn.Module) -> Stamp:
+    """Sum up what a network's weights and buffers hold.
+
+    Their contents, not how often torch counted a write: writing to `weight.data` is not counted.
+    Reading all of them once takes a hundredth of a pass.
+    """
+    kept = [*network.named_parameters(), *network.named_buffers()]
+    return tuple((name, str(t.device), tuple(t.shape), *_digest(t.detach())) for name, t in kept)
+
+
+def _digest(values: Tensor) -> tuple[str, ...]:
+    # The exclusive or of all bits misses a change of every sign; the sum does not, which in turn
+    # misses what is small beside it.
+    if values.is_quantized or values.layout is not torch.strided:
+        return (str(values._version),)  # noqa: SLF001
+    try:
+        bits = torch.hash_tensor(values)
+    except (RuntimeError, NotImplementedError):  # not of every type, nor on every device
+        bits = values.contiguous().flatten().view(torch.uint8).sum()
+    return str(bits.item()), str(values.sum().item())
 
 
 def _as_tensor(example: Tensor | Sequence[int], network: nn.Module) -> Tensor:

@@ -60,14 +60,17 @@ class Results:
 
 
 def _scores(network: nn.Module, given: Tensor, target_layer: str, output: OutputSpec) -> Tensor:
-    """Score as few slices as show what every slice goes through."""
+    """Score as few slices as show what every slice goes through.
+
+    Copies of them: the network may write into its input, which is needed again.
+    """
     if output.over_slices is not None:
-        return run_network(network, given[:_SLICES], output)
+        return run_network(network, given[:_SLICES].clone(), output)
     halves = network.halves(target_layer) if isinstance(network, SplitNetwork) else None
     if halves is None or output.layer is not None:
-        return run_network(network, given, output)
+        return run_network(network, given.clone(), output)
     trunk, head = halves
-    activation = trunk(given[0, :_SLICES])
+    activation = trunk(given[0, :_SLICES].clone())
     # The head may need all slices: those there are, again and again.
     turns = torch.arange(given.shape[1], device=given.device) % len(activation)
     return read_scores(head(activation[turns]), output)
