@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFrame,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 _OPEN, _CLOSED = "▾", "▸"
 # Flat, so that titles are not taken for one more row of buttons.
@@ -44,6 +52,8 @@ class Section(QFrame):
         self.header.setStyleSheet(_TITLE_STYLE)
         self.header.setToolTip(tip)
         self.header.setCursor(Qt.CursorShape.PointingHandCursor)
+        # A CT may be called by a DICOM UID: rather a cut title than a panel wider than its dock.
+        self.header.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
@@ -92,9 +102,19 @@ def scrolled_column(widgets: Iterable[QWidget], stretched: QWidget) -> QScrollAr
     column.setSpacing(4)
     for widget in widgets:
         column.addWidget(widget, 1 if widget is stretched else 0)
+    for label in content.findChildren(QLabel):
+        if label.wordWrap():
+            _fit_into_column(label)
     scroll = QScrollArea()
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QFrame.Shape.NoFrame)
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     scroll.setWidget(content)
     return scroll
+
+
+def _fit_into_column(label: QLabel) -> None:
+    """Do not let one long word, a UID or a path, make the column wider than its dock."""
+    policy = label.sizePolicy()
+    policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
+    label.setSizePolicy(policy)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _N_SLICE_AXES = 2
 _MOST_MM = 200.0
+_LONGEST_NAME = 36  # characters
 
 
 class SweepPanel(QWidget):
@@ -324,6 +325,9 @@ class SweepPanel(QWidget):
 
 
 def _summary(result: SweepResult, name: str) -> str:
+    if len(name) > _LONGEST_NAME:  # a DICOM UID has no place where a line could break
+        half = _LONGEST_NAME // 2
+        name = f"{name[:half]}…{name[-half:]}"
     text = f"{name}: {result.scored} windows scored"
     if result.skipped:
         text += f", {result.skipped} of air skipped"
