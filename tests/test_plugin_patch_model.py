@@ -145,3 +145,12 @@ def test_the_search_is_offered_for_the_chosen_ct_and_model(patch):
     assert patch.sections["search"].isVisibleTo(patch)
     assert patch.sweep.button.isEnabled()
     assert patch.sweep.label.count() == 3
+
+
+def test_the_list_of_places_comes_into_view_when_the_search_is_done(qtbot, patch):
+    patch.window().resize(1280, 800)
+    patch.window().show()
+    patch.sections["search"].unfolded = True
+    patch.sweep.button.click()
+    qtbot.waitUntil(lambda: patch.sweep.job is None, timeout=20000)
+    qtbot.waitUntil(lambda: not patch.sweep.table.visibleRegion().isEmpty(), timeout=2000)

@@ -14,7 +14,7 @@ from napari_hirescam.volume import Grid
 RANK, PROBABILITY, LOGIT, LEFT, POSTERIOR, SUPERIOR, SLICE = range(7)
 _HEADINGS = ("#", "p", "Logit", "L mm", "P mm", "S mm", "Slice")
 _TIPS = (
-    "Rank by the model's score; double-click or Enter goes there.",
+    "Rank by the model's score; a click or Enter goes there.",
     "Probability of the label in the window around this place.",
     "The score before the sigmoid or softmax.",
     "Position of the window's centre towards the patient's left; negative to the right.",

@@ -1,4 +1,4 @@
-"""The table of places a search has found; double-click or Enter goes to one."""
+"""The table of places a search has found; a click or Enter goes to one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class HitTable(QTableView):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, width)
         header.setSectionResizeMode(SLICE, QHeaderView.ResizeMode.Stretch)
-        self.doubleClicked.connect(self._choose)
+        self.clicked.connect(self._choose)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Ask for eight rows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QSize, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_hirescam.plugin.attention_view import AttentionView
@@ -89,7 +89,13 @@ class Panels(QWidget):
         self.show_window(needed=False)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(scrolled_column(parts, stretched=self.sections["labels"]))
+        self._column = scrolled_column(parts, stretched=self.sections["labels"])
+        whole.addWidget(self._column)
+        # The list of places is long and comes when the panels above have taken the room.
+        self._show_hits_soon = QTimer(self)
+        self._show_hits_soon.setSingleShot(True)
+        self._show_hits_soon.timeout.connect(self._show_hits)
+        self.sweep.found.connect(self._show_hits_soon.start)
         self.setMinimumWidth(330)
 
     @property
@@ -130,6 +136,9 @@ class Panels(QWidget):
             self.sweep.layers.events,
             *self.view.all_events(),
         ]
+
+    def _show_hits(self) -> None:
+        self._column.ensureWidgetVisible(self.sweep.table)
 
     def _colour_of(self, label: str) -> str | None:
         return self.maps.colour_of(label)
