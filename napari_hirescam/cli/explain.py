@@ -130,7 +130,15 @@ def _print_scores(result: Explanation, wanted: list[str]) -> None:
     from rich.text import Text
 
     # A label is there to be copied into --label: never shortened.
-    table = Table(Column("label", no_wrap=True, overflow="fold"), "p", "logit", "sum + bias", "residual", "proof", "map")
+    table = Table(
+        Column("label", no_wrap=True, overflow="fold"),
+        "p",
+        "logit",
+        "sum + bias",
+        "residual",
+        "proof",
+        "map",
+    )
     for name in result.ranked():
         k = result.index(name)
         proof = ["-", "-", "approximation"]
