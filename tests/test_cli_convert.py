@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -131,9 +130,8 @@ class Net(nn.Module):
 def test_the_labels_of_ones_own_network_are_counted_at_the_proof(tmp_path, labels, words) -> None:
     """Which of two heads is the one that counts, shapes do not tell."""
     (tmp_path / "net.py").write_text(TWO_HEADS)
-    made: dict[str, Any] = {}
-    exec(TWO_HEADS, made)
-    torch.save(made["Net"]().state_dict(), tmp_path / "net.pt")
+    layers = {"conv": nn.Conv3d(1, 4, 3), "fc": nn.Linear(4, 3), "aux": nn.Linear(4, 7)}
+    torch.save(nn.ModuleDict(layers).state_dict(), tmp_path / "net.pt")
     _, text = convert(
         tmp_path / "net.pt", "--out", tmp_path / "model", "--labels", labels, "--shape", 8,
         "--python", tmp_path / "net.py", "--trust",

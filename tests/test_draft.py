@@ -28,7 +28,7 @@ from napari_hirescam.models.input_guess import fitting_lengths, suggest_input
 from napari_hirescam.models.label_text import read_labels
 from napari_hirescam.models.own_python import REQUIRED, agree_to_run, network_makers
 from napari_hirescam.models.proving import prove
-from napari_hirescam.models.spec import Architecture, InputSpec, ModelSpec
+from napari_hirescam.models.spec import Architecture, InputSpec, ModelSpec, OutputSpec
 from napari_hirescam.models.weights_facts import WeightsFacts, inspect_weights
 
 HERE = Path(__file__).parent
@@ -470,6 +470,7 @@ def test_a_proof_gives_the_networks_own_scores_of_the_ct(tmp_path) -> None:
     [(nn.Softmax(1), "sum to 1, as after a softmax"), (nn.Sigmoid(), "a sigmoid")],
 )
 def test_scores_that_are_probabilities_already_are_remarked_on(tmp_path, last, words) -> None:
+    torch.manual_seed(0)
     network = ConvThenLinear()
     spec, ct = spec_for(network, tmp_path), random_ct((6, 8, 10))
     assert not prove(spec, network, ct).notes
