@@ -620,3 +620,44 @@ def test_facts_of_a_state_dict_without_convolutions() -> None:
     assert facts.spatial_rank is None
     assert facts.in_channels is None
     assert facts.output_width == 2
+
+
+def test_a_folder_that_could_not_be_finished_is_not_left_behind(tmp_path, monkeypatch) -> None:
+    network = ConvThenLinear()
+    spec = spec_for(network, tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+
+    def full(*_given: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_hirescam.models.folder.sha256_of", full)  # after the weights
+        with pytest.raises(ModelFileError, match="No space left"):
+            save_draft(tmp_path / "model", spec, network)
+        with pytest.raises(ModelFileError, match="No space left"):
+            save_draft(tmp_path / "mine", spec, network, overwrite=True)
+    assert not (tmp_path / "model").exists()
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+    assert save_draft(tmp_path / "model", spec, network).is_dir()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["names = ['b', 'a']", "{0: 'b', 1: 'a'}", '{"1": "a", "0": "b"}', "ids = {'a': 1, 'b': 0}"],
+)
+def test_labels_are_read_as_they_stand_in_code(text) -> None:
+    assert read_labels(text) == ("b", "a")
+
+
+def test_a_dict_without_an_order_is_refused() -> None:
+    with pytest.raises(InputError, match="does not number its names"):
+        read_labels("{'a': 'x', 'b': 'y'}")
+
+
+def test_numbers_that_are_no_order_do_not_change_it(tmp_path) -> None:
+    """A count of cases that happens to run from 0 on would have swapped the labels."""
+    (tmp_path / "labels.csv").write_text("label,cases\nb,1\na,0\n")
+    assert read_labels(tmp_path / "labels.csv") == ("b", "a")
+    (tmp_path / "labels.csv").write_text("label;index\na;1\nb;0\n")
+    assert read_labels(tmp_path / "labels.csv") == ("b", "a")

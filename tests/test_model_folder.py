@@ -184,6 +184,21 @@ def test_yaml_tags_do_not_run_code(folder, tmp_path) -> None:
     assert not mark.exists()
 
 
+def test_a_field_that_is_there_twice_is_refused(folder) -> None:
+    """The last one would count: labels in another order than people read."""
+    file = folder / "model.yaml"
+    file.write_text(file.read_text() + "labels: [mass, nodule, effusion, cardiomegaly]\n")
+    with pytest.raises(ModelFileError, match="'labels' is there twice"):
+        load_model(folder)
+
+
+def test_a_name_that_no_file_can_have_is_said(folder) -> None:
+    file = folder / "model.yaml"
+    file.write_text(file.read_text().replace("weights.safetensors", "w" * 300))
+    with pytest.raises(ModelFileError, match="cannot be read: File name too long"):
+        load_model(folder)
+
+
 def test_a_folder_without_a_model_says_so(tmp_path) -> None:
     with pytest.raises(ModelFileError, match="no such model file"):
         load_model(tmp_path)

@@ -78,6 +78,13 @@ def test_what_does_not_fit_is_named_in_groups(tmp_path) -> None:
         assert words in str(caught.value)
 
 
+def test_layers_without_a_size_of_their_own_are_named(tmp_path) -> None:
+    lazy = network()
+    lazy.conv1 = torch.nn.LazyConv3d(4, 3)
+    with pytest.raises(ModelFileError, match=r"sizes of conv1\.weight, conv1\.bias only when"):
+        load_into(lazy, with_prefix(""), tmp_path / "weights.pt")
+
+
 def test_quantised_numbers_are_not_taken_for_weights(tmp_path) -> None:
     """Without their scales they would load, and mean nothing."""
     state = with_prefix("")

@@ -6,6 +6,7 @@ The steps of "New model folder..." and of ``convert``. Nothing is written but by
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -184,23 +185,32 @@ def save_draft(
     ModelFileError
         The folder is there already and not empty, or cannot be written.
     """
+    fresh = not folder.exists()
     try:
-        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-        if taken and not (overwrite and folder.is_dir()):
-            raise ModelFileError(
-                folder, "it is there already", "Choose a new folder, or agree to overwrite it"
-            )
+        _require_free(folder, overwrite=overwrite)
         folder.mkdir(parents=True, exist_ok=True)
         if code is not None:
             replace_file(folder / code.file.name, code.source)
         save_model(folder, spec, _on_their_own(network.state_dict()))
         if code is not None:
             carry_trust(folder, code, [folder / SPEC_FILE, folder / WEIGHTS_FILE])
-    except OSError as exc:
+    except BaseException as exc:
+        if fresh:  # half a model is no model, and would be in the way of the next attempt
+            shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(exc, OSError):
+            raise
         raise ModelFileError(
             folder, f"it cannot be written: {exc.strerror or exc}", "Choose another place"
         ) from exc
     return folder
+
+
+def _require_free(folder: Path, *, overwrite: bool) -> None:
+    taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if taken and not (overwrite and folder.is_dir()):
+        raise ModelFileError(
+            folder, "it is there already", "Choose a new folder, or agree to overwrite it"
+        )
 
 
 def _on_their_own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

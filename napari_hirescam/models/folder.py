@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.errors import ModelFileError
 from napari_hirescam.models.architectures import build_by_name, build_from_python
@@ -24,6 +24,7 @@ from napari_hirescam.models.weights import load_into, read_state_dict, sha256_of
 from napari_hirescam.safe_write import replace_file
 
 if TYPE_CHECKING:
+    import yaml
     from torch import Tensor, nn
 
 SPEC_FILE = "model.yaml"
@@ -156,7 +157,7 @@ def _read_spec(file: Path) -> tuple[ModelSpec, str]:
 
     try:
         source = file.read_bytes()
-        content = yaml.safe_load(source.decode("utf-8-sig"))
+        content = yaml.load(source.decode("utf-8-sig"), Loader=_loader())  # noqa: S506 - a safe one
     except FileNotFoundError as exc:
         raise ModelFileError(
             file, "there is no such model file", "Choose a folder that holds a model.yaml"
@@ -175,6 +176,28 @@ def _read_spec(file: Path) -> tuple[ModelSpec, str]:
             f"{'.'.join(map(str, e['loc'])) or 'model.yaml'}: {e['msg']}" for e in exc.errors()
         )
         raise ModelFileError(file, faults, "Mend these fields") from exc
+
+
+def _loader() -> type[yaml.SafeLoader]:
+    """Give YAML's safe loader, made to refuse a field that is there twice."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(
+            self,
+            node: yaml.MappingNode,
+            deep: bool = False,  # noqa: FBT001, FBT002 - PyYAML's
+        ) -> dict[Any, Any]:
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                # The last one would count, and the first be read by people.
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{twice!r} is there twice", node.start_mark
+                )
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def _shipped_labels(name: str, file: Path) -> tuple[str, ...]:

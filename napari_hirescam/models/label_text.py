@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import csv
 import io
+import re
 from pathlib import Path
+from typing import Any
 
 from napari_hirescam.errors import InputError
 from napari_hirescam.models.label_lists import label_list_names, read_label_list
@@ -65,12 +67,15 @@ def _text_of(file: Path) -> str:
 
 
 def _from_text(text: str) -> list[str]:
-    text = text.strip()
-    if text.startswith(("[", "(")):
+    # names = [...], as it stands in code
+    text = re.sub(r"^\w+\s*=\s*(?=[\[({])", "", text.strip())
+    if text.startswith(("[", "(", "{")):
         try:
             pasted = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
             pasted = None  # a name that begins with a bracket
+        if isinstance(pasted, dict):
+            pasted = _by_number(pasted)
         if isinstance(pasted, list | tuple) and all(isinstance(name, str) for name in pasted):
             return [name.strip() for name in pasted if name.strip()]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -83,7 +88,21 @@ def _from_text(text: str) -> list[str]:
     return [name for name in names if name]
 
 
+def _by_number(pasted: dict[Any, Any]) -> list[Any]:
+    """Bring {0: 'a', 1: 'b'}, {'0': 'a', ...} or {'a': 0, ...} into the order of the numbers."""
+    for pairs in (pasted.items(), ((number, name) for name, number in pasted.items())):
+        named = {int(n): name for n, name in pairs if str(n).isdecimal() and isinstance(name, str)}
+        if len(named) == len(pasted) and sorted(named) == list(range(len(named))):
+            return [named[n] for n in sorted(named)]
+    raise InputError(
+        "labels", "this dict does not number its names from 0 on", "Give one name per line"
+    )
+
+
 def _from_table(text: str, delimiter: str, subject: str) -> list[str]:
+    first = text.lstrip().partition("\n")[0]
+    if delimiter not in first and ";" in first:
+        delimiter = ";"  # of spreadsheets where the comma is the decimal sign
     rows = [
         [cell.strip() for cell in row]
         for row in csv.reader(io.StringIO(text), delimiter=delimiter)
@@ -101,7 +120,8 @@ def _from_table(text: str, delimiter: str, subject: str) -> list[str]:
         rows = rows[1:]
     if width == 1:
         return [row[0] for row in rows]
-    if index_at is None:
+    if index_at is None and names_at is None:
+        # Where there are titles, a column of another name is no order: a count, an ICD code.
         index_at = next((k for k in range(width) if _numbers(rows, k) is not None), None)
     if names_at is None:
         others = [k for k in range(width) if k != index_at]

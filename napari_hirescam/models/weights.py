@@ -44,7 +44,13 @@ def read_state_dict(file: Path, key: str | None = None) -> dict[str, Tensor]:
     ModelFileError
         Missing, damaged, a pickle with code in it, or no state dict inside.
     """
-    if not file.is_file():
+    try:
+        missing = not file.is_file()
+    except OSError as exc:  # a name that no file system takes
+        raise ModelFileError(
+            file, f"it cannot be read: {exc.strerror}", "Check the name of the weights"
+        ) from exc
+    if missing:
         raise ModelFileError(file, "the weights file is missing", "Put it beside model.yaml")
     content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
     if key is not None:
@@ -77,7 +83,16 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], file: Path) -> No
     ModelFileError
         Names the missing, unexpected and mis-shaped entries, grouped.
     """
+    from torch.nn.parameter import is_lazy
+
     own = network.state_dict()
+    unfinished = [name for name, value in own.items() if is_lazy(value)]
+    if unfinished:
+        raise ModelFileError(
+            file,
+            f"the network finds the sizes of {_cut(', '.join(unfinished))} only when it runs",
+            "Give its lazy layers their sizes (Conv3d in place of LazyConv3d, say)",
+        )
     state = _without_wrapper(state, own)
     problems = []
     # Batch norm's step counter is absent from old checkpoints and does not act in eval mode.
