@@ -45,7 +45,7 @@ class WritesIntoItsInput(ConvThenLinear):
     def forward(self, x: Tensor) -> Tensor:
         x.mul_(0.5).add_(1)
         x = self.pool(self.act2(self.conv2(self.act1(self.norm(self.conv1(x))))))
-        return self.fc(x.flatten(1)) * (1.0 if float(x.sum()) < 1e9 else 2.0)
+        return self.fc(x.flatten(1)) * (1.0 if x.sum() < 1e9 else 2.0)
 
 
 def test_a_test_asks_about_the_same_input_each_time_though_the_network_overwrites_it() -> None:

@@ -238,3 +238,18 @@ def test_a_network_that_does_not_run_on_the_meta_device_is_traced_with_zeros() -
     assert result.guarantee.holds
     assert result.default_placement == "receptive_field"
     assert result.verified("label 1")
+
+
+@pytest.mark.parametrize(
+    "crop", [(-2, 0, 0, 0, 0, 0), (0, -3, -3, 1, 2, -1), (1, 0, -1, -2, -4, 0)]
+)
+def test_a_crop_is_a_padding_with_less_than_nothing(crop) -> None:
+    """torch stores the negative numbers of a padding as huge positive ones."""
+    network = nn.Sequential(nn.ConstantPad3d(crop, 0.0), nn.Conv3d(1, 2, 3, stride=2))
+    (d, r, c) = receptive_field(dry_run(_scored(network), (1, 1, 12, 12, 12), "0.1")).axes
+    assert [axis.low for axis in (d, r, c)] == [-crop[4], -crop[2], -crop[0]]
+    assert [axis.size for axis in (d, r, c)] == [3, 3, 3]
+
+
+def _scored(network: nn.Module) -> nn.Module:
+    return nn.Sequential(network, nn.AdaptiveAvgPool3d(1), nn.Flatten())

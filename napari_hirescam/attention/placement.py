@@ -242,7 +242,7 @@ def _slide(
 def _padded(seen: _Seen, pad: Sequence[int]) -> _Seen:
     """Undo a padding, given as torch does: (before, after) of the last axis first."""
     axes = list(seen.axes)
-    befores = list(pad[::2])
+    befores = [_signed(before) for before in pad[::2]]
     if any(befores[2:]) and seen.depth_axis != 2:
         raise PlacementUnknownError("padding of something else than the image")
     if any(befores[3:]):
