@@ -144,7 +144,9 @@ def test_arguments_that_leave_no_trace_are_marked(qtbot, open_dialog, weights):
     load(qtbot, dialog, weights)
     press_next(qtbot, dialog)
     table = dialog.network.arguments.table
-    notes = {table.item(row, 0).text(): table.item(row, 2).text() for row in range(7)}
+    notes = {
+        table.item(row, 0).text(): table.item(row, 2).text() for row in range(table.rowCount())
+    }
     assert notes["layers"] == "read off the weights"
     assert "not visible in the weights" in notes["conv1_t_stride"]
     dialog.network.arguments.set_value("conv1_t_stride", 2)
@@ -350,6 +352,30 @@ def test_other_weights_are_never_proven_with_the_network_of_the_first(
     dialog.proof.prove()
     settle(qtbot, dialog)
     assert not dialog.proof.proven
+
+
+def test_labels_and_name_of_one_bundle_are_not_given_to_another(qtbot, open_dialog, tmp_path):
+    """They fit by their number, and nobody typed them."""
+    first = write_bundle(tmp_path / "first")
+    second = write_bundle(tmp_path / "second")
+    metadata = second / "configs" / "metadata.json"
+    text = metadata.read_text().replace('"no nodule"', '"healthy"').replace('"nodule"', '"covid"')
+    metadata.write_text(text.replace("Nodule classifier", "Covid classifier"))
+    dialog = open_dialog()
+
+    def walk(bundle: Path) -> None:
+        load(qtbot, dialog, bundle)
+        while dialog.current != PROOF:
+            press_next(qtbot, dialog)
+
+    walk(first)
+    assert dialog.draft.labels == ("no nodule", "nodule")
+    dialog.proof.description.setText("mine")
+    dialog.go_to(WEIGHTS)
+    walk(second)
+    assert dialog.draft.labels == ("healthy", "covid")
+    assert dialog.proof.name.text() == "Covid classifier"
+    assert dialog.proof.description.text() == "mine"
 
 
 def test_what_is_edited_counts_when_a_later_step_is_clicked(qtbot, open_dialog, weights):

@@ -35,6 +35,7 @@ class LabelsStep(Step):
             "pasted as a Python list.",
         )
         self._seen: object = None
+        self._suggested = ""
         self.text = QPlainTextEdit()
         self.text.setPlaceholderText("nodule\nmass\neffusion")
         # napari's theme draws no edge around a field of several lines.
@@ -69,8 +70,10 @@ class LabelsStep(Step):
 
             self._seen = now
             bundle = self.draft.facts.bundle if self.draft.facts else None
-            if bundle is not None and bundle.labels and not self.text.toPlainText().strip():
-                self.text.setPlainText("\n".join(bundle.labels))
+            if self.text.toPlainText().strip() == self._suggested:
+                # Nobody wrote them: the labels of another bundle are not these.
+                self._suggested = "\n".join(bundle.labels) if bundle is not None else ""
+                self.text.setPlainText(self._suggested)
             self._set_activation(suggest_activation(self.draft.n_outputs or 1))
             self.lists.clear()
             for name in label_list_names():

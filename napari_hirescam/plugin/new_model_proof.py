@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from napari_hirescam.models import ModelSpec
     from napari_hirescam.models.proving import Proof
+    from napari_hirescam.models.weights_facts import WeightsFacts
 
 #: Labels whose scores the proof shows.
 _SHOWN = 5
@@ -49,6 +50,8 @@ class ProofStep(Step):
         )
         self._spec: ModelSpec | None = None
         self._network: nn.Module | None = None
+        self._named_after: WeightsFacts | None = None
+        self._suggested = ("", "")
         self.name, self.description = QLineEdit(), QLineEdit()
         self.name.setPlaceholderText("What the model is called")
         self.description.setPlaceholderText("What it was trained for and on (may stay empty)")
@@ -81,10 +84,8 @@ class ProofStep(Step):
 
     def enter(self) -> None:
         """Sum up what will be proven; an earlier proof holds only for the same model."""
-        if not self.name.text() and self.draft.facts is not None:
-            bundle = self.draft.facts.bundle
-            self.name.setText((bundle and bundle.name) or self.draft.facts.file.stem)
-            self.description.setText((bundle and bundle.description) or "")
+        if self.draft.facts is not None and self.draft.facts is not self._named_after:
+            self._suggest_names(self.draft.facts)
         try:
             spec = self._draft_spec()
         except HirescamError as error:
@@ -101,6 +102,17 @@ class ProofStep(Step):
             f"explained at <b>{escape(spec.target_layer)}</b>."
         )
         self._update_buttons()
+
+    def _suggest_names(self, facts: WeightsFacts) -> None:
+        """Name the model after its weights, where the user has not named it."""
+        bundle = facts.bundle
+        new = (bundle and bundle.name) or facts.file.stem, (bundle and bundle.description) or ""
+        for field, old, text in zip(
+            (self.name, self.description), self._suggested, new, strict=True
+        ):
+            if field.text().strip() in ("", old):
+                field.setText(text)
+        self._named_after, self._suggested = facts, new
 
     @property
     def proven(self) -> bool:
