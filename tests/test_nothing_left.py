@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import torch
 from networks import ConvThenLinear, classifier_of, plain_input, random_ct
 from torch import Tensor
 
 from napari_hirescam.attention import attention_maps, explain
+from napari_hirescam.attention.measured_field import measured_field
 from napari_hirescam.evaluation.randomisation import randomise_weights
 from napari_hirescam.evaluation.removal import deletion_insertion
+from napari_hirescam.models.dry_run import dry_run, trace_layers
 
 SIZE = (6, 8, 10)
 
@@ -60,3 +64,30 @@ def test_a_test_asks_about_the_same_input_each_time_though_the_network_overwrite
     alike = randomise_weights(network, given, "pool", 0, max_points=2, repeats=1)
     assert torch.equal(given, before)
     assert np.isfinite(alike.spearman).all()
+
+
+class UsedElsewhere(ConvThenLinear):
+    """While it runs, another thread puts something else through one of its layers."""
+
+    disturbed = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.disturbed and threading.current_thread() is threading.main_thread():
+            other = threading.Thread(target=lambda: self.pool(torch.ones(2, 4, 4, 4, 4)))
+            other.start()
+            other.join()
+        return super().forward(x)
+
+
+def test_what_another_thread_puts_through_a_layer_is_not_taken_for_the_trace() -> None:
+    network = UsedElsewhere(SIZE).eval()
+    shape = (1, 1, *SIZE)
+
+    def looked_at() -> tuple[object, ...]:
+        run = dry_run(network, shape, "pool", on_meta=False)
+        calls = [(call.name, call.shape) for call in trace_layers(network, shape).calls]
+        return run.target_layer, run.activation_shape, calls, measured_field(network, shape, "pool")
+
+    alone = looked_at()
+    network.disturbed = True
+    assert looked_at() == alone

@@ -108,8 +108,14 @@ class ThroughTheLayerOnly(Cells):
         return self.fc(cells.flatten(1))
 
 
-def test_what_is_unseen_ahead_of_the_layer_costs_nothing() -> None:
-    model = classifier(ThroughTheLayerOnly())
+class ScaledByANumberAhead(Cells):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scores(x / (1 + float(x.abs().max())))
+
+
+@pytest.mark.parametrize("network", [ThroughTheLayerOnly, ScaledByANumberAhead])
+def test_what_is_unseen_ahead_of_the_layer_costs_nothing(network) -> None:
+    model = classifier(network())
     result = explain(random_ct(SIZE), model)
     (row,) = (row for row in target_layers(model) if row.name == "cells")
     assert result.guarantee.state is row.guarantee.state is GuaranteeState.EXACT

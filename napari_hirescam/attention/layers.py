@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,6 +141,10 @@ def target_layers(
         if should_stop is not None and should_stop():
             raise Cancelled("the layers were not listed")
         candidate, has_grid = _candidate(call, trace, steps)
+        if trace.numbers_read and candidate.guarantee.holds:
+            # Where the numbers go is found out for one layer at a time.
+            report = examine_target_layer(classifier.with_target_layer(call.name))
+            candidate = replace(candidate, guarantee=report.guarantee)
         found.append(candidate)
         if not has_grid:
             gridless.append(candidate)
@@ -226,7 +230,6 @@ def _candidate(
             hidden,
             trace.input_node,
             around=call.goes_around,
-            numbers_read=trace.numbers_read,
         ),
         channels=call.shape[1],
         cells=cells_of(call.shape),

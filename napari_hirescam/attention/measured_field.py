@@ -6,6 +6,7 @@ much. Its centre of mass is the cell's place; three cells per axis give the pitc
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -102,9 +103,12 @@ def _activation(network: nn.Module, given: Tensor, target_layer: str) -> Tensor:
     seen: list[Tensor] = []
     calls = 0
     name, wanted = split_call(target_layer)
+    thread = threading.get_ident()
 
     def keep(_module: nn.Module, _args: Any, result: Any) -> None:
         nonlocal calls
+        if threading.get_ident() != thread:
+            return
         calls += 1
         if wanted is None or calls == wanted:
             seen[:] = [one_tensor(result, target_layer).clone()]

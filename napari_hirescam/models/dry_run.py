@@ -7,10 +7,11 @@ neither time nor memory.
 from __future__ import annotations
 
 import difflib
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.models.borrow import borrowed
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 #: Names the network's own input as target layer: HiResCAM there is gradient x input.
 INPUT_LAYER = "input"
+#: Standard deviation of the noise that stands for another image: as wide as HU can be.
+_LOUD = 1000.0
+#: Scores of two passes that differ by less than this share are the same.
+_SAME_SCORES = 1e-4
 _CALL_MARK = "#"
 
 
@@ -51,7 +56,8 @@ class DryRun:
     goes_around
         True if the scores read the image by a way past the layer, be it unseen by gradients.
     numbers_read
-        Calls by which Python read numbers that come from the image.
+        Calls by which Python read numbers that come from the image; () if the head is seen to
+        be the same for another image.
     keep_alive
         Tensors whose graph the nodes belong to.
     """
@@ -111,7 +117,7 @@ class LayerTrace:
     hidden
         (order, name) of each torch call that reads what gradients do not see.
     numbers_read
-        As in :class:`DryRun`.
+        Calls by which Python read numbers that come from the image.
     keep_alive
         Tensors whose graph the nodes belong to.
     """
@@ -188,6 +194,46 @@ def dry_run(
     Exception
         Whatever the network raises when its forward does not suit the shape.
     """
+    run, head = _cut_pass(network, input_shape, target_layer, output, on_meta=on_meta)
+    if not run.numbers_read or on_meta:
+        return run
+    # Where the numbers go cannot be followed. Should they go into the head, it is another one
+    # for another image.
+    _, other = _cut_pass(network, input_shape, target_layer, output, on_meta=False, noise=True)
+    same = _same_head(head, other, run.keep_alive[2])
+    return replace(run, numbers_read=()) if same else run
+
+
+Head = Callable[["Tensor"], "Tensor"]
+
+
+def _same_head(head: Head, other: Head, activation: Tensor) -> bool:
+    """True if two heads give the same scores of the same activations."""
+    import torch
+
+    from napari_hirescam.models.head import HeadCannotBeReplayedError
+
+    draw = torch.Generator().manual_seed(0)
+    tried = torch.randn(activation.shape, generator=draw).to(activation)
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            pairs = [(head(a), other(a)) for a in (torch.zeros_like(tried), tried)]
+    except HeadCannotBeReplayedError:
+        return False
+    size = max(float(scores.abs().max()) for pair in pairs for scores in pair)
+    return all(float((a - b).abs().max()) <= _SAME_SCORES * size for a, b in pairs)
+
+
+def _cut_pass(
+    network: nn.Module,
+    input_shape: tuple[int, ...],
+    target_layer: str,
+    output: OutputSpec,
+    *,
+    on_meta: bool,
+    noise: bool = False,
+) -> tuple[DryRun, Head]:
+    """Trace a network once, cut at one layer; also return its head as a function."""
     import torch
 
     from napari_hirescam.models.head import HeadCannotBeReplayedError, HeadTape
@@ -197,8 +243,9 @@ def dry_run(
     layer = None if at_input else find_layer(network, target_layer)
     wanted = split_call(target_layer)[1]
     seen: dict[str, Any] = {}
-    calls = 0
-    with _traced(network, input_shape, on_meta=on_meta) as (stack, run, given, start):
+    calls, thread = 0, threading.get_ident()
+    passed = _traced(network, input_shape, on_meta=on_meta, noise=noise)
+    with passed as (stack, run, given, start):
         input_node = start.grad_fn  # now: the network may write into its input
         flow = stack.enter_context(ValueFlow(start))
         tapes = stack.enter_context(ExitStack())
@@ -218,6 +265,8 @@ def dry_run(
 
         def watch(_module: nn.Module, _args: Any, result: Any) -> Tensor | None:
             nonlocal calls
+            if threading.get_ident() != thread:
+                return None
             calls += 1
             if wanted is not None and calls != wanted:
                 return None
@@ -240,7 +289,7 @@ def dry_run(
             with HeadTape(read) as again:
                 scores = tape.replay(read, logits)
             tape = again
-    return DryRun(
+    found = DryRun(
         target_layer=target_layer if calls <= 1 or wanted else f"{target_layer}{_CALL_MARK}{calls}",
         input_shape=tuple(given.shape),
         activation_shape=tuple(seen["shape"]),
@@ -254,6 +303,7 @@ def dry_run(
         numbers_read=flow.numbers_read,
         keep_alive=(given, start, read, scores),
     )
+    return found, lambda activation: tape.replay(activation, scores)
 
 
 def trace_layers(
@@ -269,13 +319,14 @@ def trace_layers(
 
     found: list[tuple[str, str, tuple[int, ...], Any, int, int | None]] = []
     names = {module: name for name, module in network.named_modules() if name}
+    thread = threading.get_ident()
     with _traced(network, input_shape, on_meta=on_meta) as (stack, run, given, start):
         input_node = start.grad_fn
         flow = stack.enter_context(ValueFlow(start))
         tape = stack.enter_context(HeadTape(start))
 
         def note(module: nn.Module, _args: Any, result: Any) -> None:
-            if hasattr(result, "grad_fn"):
+            if threading.get_ident() == thread and hasattr(result, "grad_fn"):
                 kind = type(module).__name__
                 shape, mark = tuple(result.shape), flow.mark(result)
                 found.append((names[module], kind, shape, result.grad_fn, tape.length, mark))
@@ -326,7 +377,7 @@ Run = Callable[["Tensor", OutputSpec], "Tensor"]
 
 @contextmanager
 def _traced(
-    network: nn.Module, input_shape: tuple[int, ...], *, on_meta: bool
+    network: nn.Module, input_shape: tuple[int, ...], *, on_meta: bool, noise: bool = False
 ) -> Iterator[tuple[ExitStack, Run, Tensor, Tensor]]:
     """Stand in for parameters, and make an input whose graph can be followed.
 
@@ -348,7 +399,11 @@ def _traced(
         stack.enter_context(torch.enable_grad())
         device = "meta" if on_meta else next((v.device for _, v in own), torch.device("cpu"))
         kind = floating_type(network)
-        given = torch.zeros(input_shape, device=device, dtype=kind, requires_grad=True)
+        given = torch.zeros(input_shape, device=device, dtype=kind)
+        if noise:
+            draw = torch.Generator().manual_seed(0)
+            given += torch.randn(input_shape, generator=draw).mul_(_LOUD).to(given)
+        given.requires_grad_(True)
         # A copy, so that the input's node can be told from the parameters' whatever comes, and
         # so that the network may write into it.
         start = given.clone()
