@@ -192,6 +192,21 @@ def test_a_field_that_is_there_twice_is_refused(folder) -> None:
         load_model(folder)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "metrics: &a {x: *a}\n",
+        "metrics:\n  a0: &a0 [x, x]\n"
+        + "".join(f"  a{k}: &a{k} [*a{k - 1}, *a{k - 1}]\n" for k in range(1, 40)),
+    ],
+)
+def test_aliases_that_swell_without_end_are_refused(folder, more) -> None:
+    file = folder / "model.yaml"
+    file.write_text(file.read_text() + more)
+    with pytest.raises(ModelFileError, match="endlessly large"):
+        load_model(folder)
+
+
 def test_a_name_that_no_file_can_have_is_said(folder) -> None:
     file = folder / "model.yaml"
     file.write_text(file.read_text().replace("weights.safetensors", "w" * 300))

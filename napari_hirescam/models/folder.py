@@ -32,6 +32,7 @@ SPEC_FILE = "model.yaml"
 _NO_MODELS = frozenset(
     {".pt", ".pth", ".pkl", ".ckpt", ".state", ".bin", ".safetensors", ".pt2", ".ts", ".onnx"}
 )
+_MOST_PARTS = 100_000
 # batch, channel and at least two spatial axes
 _LEAST_ACTIVATION_AXES = 4
 
@@ -167,6 +168,10 @@ def _read_spec(file: Path) -> tuple[ModelSpec, str]:
     except (yaml.YAMLError, ValueError, RecursionError) as exc:  # ValueError: a date of 45 days
         reason = " ".join(str(exc).split())
         raise ModelFileError(file, f"it is not plain YAML: {reason}", "Mend that line") from exc
+    if _parts_in(content, {}) >= _MOST_PARTS:
+        raise ModelFileError(
+            file, "its aliases (*name) make it endlessly large", "Write the values out"
+        )
     if isinstance(content, dict) and isinstance(content.get("labels"), str):
         content["labels"] = _shipped_labels(content["labels"], file)
     try:
@@ -176,6 +181,17 @@ def _read_spec(file: Path) -> tuple[ModelSpec, str]:
             f"{'.'.join(map(str, e['loc'])) or 'model.yaml'}: {e['msg']}" for e in exc.errors()
         )
         raise ModelFileError(file, faults, "Mend these fields") from exc
+
+
+def _parts_in(content: Any, known: dict[int, int]) -> int:
+    """Count the values in a YAML file, those that aliases repeat each time anew."""
+    if not isinstance(content, dict | list):
+        return 1
+    if id(content) not in known:
+        known[id(content)] = _MOST_PARTS  # until it is counted: what holds itself has no end
+        inner = content.values() if isinstance(content, dict) else content
+        known[id(content)] = 1 + sum(_parts_in(part, known) for part in inner)
+    return known[id(content)]
 
 
 def _loader() -> type[yaml.SafeLoader]:
