@@ -17,7 +17,9 @@ from napari_hirescam.attention.placement import (
     receptive_field,
     trace_field,
 )
+from napari_hirescam.attention.prompt_cancel import cancel_promptly
 from napari_hirescam.attention.result import Guarantee
+from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import AttributionError, Cancelled
 from napari_hirescam.models.borrow import SplitNetwork
 from napari_hirescam.models.dry_run import INPUT_LAYER, LayerCall, LayerTrace, trace_layers
@@ -111,7 +113,7 @@ def examine_target_layer(classifier: Classifier, volume: Volume | None = None) -
 def target_layers(
     classifier: Classifier,
     volume: Volume | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> tuple[LayerCandidate, ...]:
     """List the layers that can be explained, in the order they run, the input first.
 
@@ -125,7 +127,7 @@ def target_layers(
     volume
         A CT, whose spacing gives the cells their size in mm if the model keeps it.
     should_stop
-        Asked between layers.
+        Asked every 50 ms.
 
     Raises
     ------
@@ -134,11 +136,21 @@ def target_layers(
     Cancelled
         `should_stop` said so.
     """
+
+    def work(_tell: Progress, stop: ShouldStop) -> tuple[LayerCandidate, ...]:
+        return _listed(classifier, volume, stop)
+
+    return cancel_promptly(work, None, should_stop)
+
+
+def _listed(
+    classifier: Classifier, volume: Volume | None, stop: ShouldStop
+) -> tuple[LayerCandidate, ...]:
     trace = _trace(classifier)
     steps = _steps_mm(classifier.spec.input, volume)
     found, gridless = [], []
     for call in _distinct(trace, classifier):
-        if should_stop is not None and should_stop():
+        if stop():
             raise Cancelled("the layers were not listed")
         candidate, has_grid = _candidate(call, trace, steps)
         if trace.numbers_read and candidate.guarantee.holds:

@@ -11,6 +11,7 @@ import numpy as np
 from napari_hirescam import __version__
 from napari_hirescam.attention.engine import explain
 from napari_hirescam.attention.methods import METHODS
+from napari_hirescam.attention.prompt_cancel import cancel_promptly
 from napari_hirescam.attention.result import Float32Array
 from napari_hirescam.attention.stitching import StitchedMap, stitch
 from napari_hirescam.attention.stopping import Progress, ShouldStop
@@ -132,7 +133,7 @@ def sweep(
     inside_body
         Skip windows in which at most 2 % of the CT's voxels are above -900 HU.
     progress, should_stop
-        Called with (done, total) windows; asked between windows and between layers.
+        Called with (done, total) windows; asked every 50 ms. Both in the caller's thread.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def sweep(
     AttributionError
         The network failed, ran out of memory or gave scores that are not numbers.
     Cancelled
-        `should_stop` said so.
+        `should_stop` said so; within half a second.
     ValueError
         An unknown label or method, a stride that is not positive.
     """
@@ -155,8 +156,37 @@ def sweep(
             "it sees the whole CT at once, so there is nothing to search",
             "Run it on the CT instead",
         )
-    stop = should_stop or (lambda: False)
-    tell = progress or (lambda _done, _total: None)
+
+    def work(tell: Progress, stop: ShouldStop) -> SweepResult:
+        return _swept(
+            volume,
+            classifier,
+            label,
+            method=method,
+            stride_mm=stride_mm,
+            maps_for_top=maps_for_top,
+            batch=batch,
+            inside_body=inside_body,
+            tell=tell,
+            stop=stop,
+        )
+
+    return cancel_promptly(work, progress, should_stop)
+
+
+def _swept(
+    volume: Volume,
+    classifier: Classifier,
+    label: str,
+    *,
+    method: str,
+    stride_mm: float | None,
+    maps_for_top: int | Literal["all"],
+    batch: int,
+    inside_body: bool,
+    tell: Progress,
+    stop: ShouldStop,
+) -> SweepResult:
     model = OneCTClassifier(classifier, volume, stop)
     lattice = lay_lattice(model.prepared, stride_mm)
     windows = list(

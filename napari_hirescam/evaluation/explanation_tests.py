@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_hirescam.attention.prompt_cancel import cancel_promptly
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.evaluation.map_under_test import (
     Point,
@@ -52,7 +53,7 @@ def removal_test(
     steps, n_random, seed
         See :func:`~napari_hirescam.evaluation.removal.deletion_insertion`.
     progress, should_stop
-        Called with (done, total); asked before each point.
+        Called with (done, total); asked every 50 ms. Both in the caller's thread.
 
     Raises
     ------
@@ -61,32 +62,36 @@ def removal_test(
     AttributionError
         The network failed.
     Cancelled
-        `should_stop` said so.
+        `should_stop` said so; within half a second.
     """
-    first, second = _halves(progress, whole=can_be_tested(explanation, method))
-    subject = prepare_test(
-        volume, classifier, label, method,
-        explanation=explanation, at_mm=at_mm, progress=first, should_stop=should_stop,
-    )  # fmt: skip
-    spec = classifier.spec
-    with faults_named(classifier, volume):
-        curves = deletion_insertion(
-            classifier.network,
-            subject.given,
-            spec.target_layer,
-            subject.label_index,
-            subject.cells,
-            output=spec.output,
-            activation=spec.activation,
-            slices_per_chunk=spec.slices_per_chunk,
-            steps=steps,
-            n_random=n_random,
-            seed=seed,
-            progress=second,
-            should_stop=should_stop,
-        )
-    subject.check_score(float(curves.deletion.logits[0]))
-    return RemovalTest(subject.facts(seed=seed), curves)
+
+    def work(tell: Progress, stop: ShouldStop) -> RemovalTest:
+        first, second = _halves(tell, whole=can_be_tested(explanation, method))
+        subject = prepare_test(
+            volume, classifier, label, method,
+            explanation=explanation, at_mm=at_mm, progress=first, should_stop=stop,
+        )  # fmt: skip
+        spec = classifier.spec
+        with faults_named(classifier, volume):
+            curves = deletion_insertion(
+                classifier.network,
+                subject.given,
+                spec.target_layer,
+                subject.label_index,
+                subject.cells,
+                output=spec.output,
+                activation=spec.activation,
+                slices_per_chunk=spec.slices_per_chunk,
+                steps=steps,
+                n_random=n_random,
+                seed=seed,
+                progress=second,
+                should_stop=stop,
+            )
+        subject.check_score(float(curves.deletion.logits[0]))
+        return RemovalTest(subject.facts(seed=seed), curves)
+
+    return cancel_promptly(work, progress, should_stop)
 
 
 def occlusion_test(
@@ -114,26 +119,30 @@ def occlusion_test(
 
     Others, and what is raised, as for :func:`removal_test`.
     """
-    first, second = _halves(progress, whole=can_be_tested(explanation, method))
-    subject = prepare_test(
-        volume, classifier, label, method,
-        explanation=explanation, at_mm=at_mm, progress=first, should_stop=should_stop,
-    )  # fmt: skip
-    with faults_named(classifier, volume):
-        curves = occlusion(
-            classifier,
-            subject.model_input,
-            subject.attention,
-            volume.grid,
-            fill=fill,
-            steps=steps,
-            n_random=n_random,
-            seed=seed,
-            progress=second,
-            should_stop=should_stop,
-        )
-    subject.check_score(float(curves.strongest.logits[0]))
-    return OcclusionTest(subject.facts(seed=seed), curves)
+
+    def work(tell: Progress, stop: ShouldStop) -> OcclusionTest:
+        first, second = _halves(tell, whole=can_be_tested(explanation, method))
+        subject = prepare_test(
+            volume, classifier, label, method,
+            explanation=explanation, at_mm=at_mm, progress=first, should_stop=stop,
+        )  # fmt: skip
+        with faults_named(classifier, volume):
+            curves = occlusion(
+                classifier,
+                subject.model_input,
+                subject.attention,
+                volume.grid,
+                fill=fill,
+                steps=steps,
+                n_random=n_random,
+                seed=seed,
+                progress=second,
+                should_stop=stop,
+            )
+        subject.check_score(float(curves.strongest.logits[0]))
+        return OcclusionTest(subject.facts(seed=seed), curves)
+
+    return cancel_promptly(work, progress, should_stop)
 
 
 def randomisation_test(
@@ -159,33 +168,36 @@ def randomisation_test(
 
     Others, and what is raised, as for :func:`removal_test`.
     """
-    first, second = _halves(progress, whole=can_be_tested(explanation, method))
-    subject = prepare_test(
-        volume, classifier, label, method,
-        explanation=explanation, at_mm=at_mm, progress=first, should_stop=should_stop,
-    )  # fmt: skip
-    spec = classifier.spec
-    with faults_named(classifier, volume):
-        curves = randomise_weights(
-            classifier.network,
-            subject.given,
-            spec.target_layer,
-            subject.label_index,
-            method=method,
-            output=spec.output,
-            slices_per_chunk=spec.slices_per_chunk,
-            max_points=max_points,
-            repeats=repeats,
-            seed=seed,
-            progress=second,
-            should_stop=should_stop,
-        )
-    return RandomisationTest(subject.facts(seed=seed), curves)
+
+    def work(tell: Progress, stop: ShouldStop) -> RandomisationTest:
+        first, second = _halves(tell, whole=can_be_tested(explanation, method))
+        subject = prepare_test(
+            volume, classifier, label, method,
+            explanation=explanation, at_mm=at_mm, progress=first, should_stop=stop,
+        )  # fmt: skip
+        spec = classifier.spec
+        with faults_named(classifier, volume):
+            curves = randomise_weights(
+                classifier.network,
+                subject.given,
+                spec.target_layer,
+                subject.label_index,
+                method=method,
+                output=spec.output,
+                slices_per_chunk=spec.slices_per_chunk,
+                max_points=max_points,
+                repeats=repeats,
+                seed=seed,
+                progress=second,
+                should_stop=stop,
+            )
+        return RandomisationTest(subject.facts(seed=seed), curves)
+
+    return cancel_promptly(work, progress, should_stop)
 
 
-def _halves(progress: Progress | None, *, whole: bool) -> tuple[Progress, Progress]:
+def _halves(tell: Progress, *, whole: bool) -> tuple[Progress, Progress]:
     """Split one bar between explaining and testing; all of it for the test if `whole`."""
-    tell = progress or (lambda _done, _total: None)
     if whole:
         return tell, tell
     return (
