@@ -14,7 +14,9 @@ from test_model_folder import SPEC
 from typer.testing import CliRunner
 
 from napari_hirescam import explain, load_model, read_volume
+from napari_hirescam.attention import Guarantee, GuaranteeState
 from napari_hirescam.cli import app
+from napari_hirescam.cli.common import in_words
 from napari_hirescam.io import write_nifti
 from napari_hirescam.models import save_model
 
@@ -137,6 +139,13 @@ def test_layers_lists_what_can_be_explained(model, monkeypatch) -> None:
     assert code == 0, text
     for words in ("suggested", "local approximation", "exact", "conv2d", "input"):
         assert words in text
+
+
+def test_identical_by_construction_says_what_is_identical() -> None:
+    told = in_words(Guarantee(GuaranteeState.IDENTICAL, "global average pooling"))
+    assert told.startswith("identical by construction: global average pooling")
+    assert told.endswith("Grad-CAM is the same map")
+    assert "Grad-CAM" not in in_words(Guarantee(GuaranteeState.EXACT, "one linear layer"))
 
 
 def test_names_to_be_copied_are_never_shortened(ct, tmp_path) -> None:

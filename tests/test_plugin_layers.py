@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from networks import ConvThenLinear, classifier_of, plain_input
 from plugin_cases import load_model, make_model, map_names, run
@@ -20,6 +22,7 @@ from napari_hirescam.plugin.layer_table import (
     NAME,
     LayerTable,
 )
+from napari_hirescam.plugin.model_facts import describe_model
 from napari_hirescam.plugin.target_layer import at_layer
 from napari_hirescam.plugin.verdict import EXACT, LOCAL
 
@@ -174,3 +177,10 @@ def test_another_model_takes_the_warning_about_old_maps_away(qtbot, done, viewer
     load_model(qtbot, done, make_model(tmp_path / "other"))
     assert done.run_panel.notices_text == ""
     assert not map_names(viewer)
+
+
+def test_identical_by_construction_says_what_is_identical(ready):
+    classifier, report = ready.model.classifier, ready.model.report
+    same = replace(report, guarantee=Guarantee(GuaranteeState.IDENTICAL, "an average", True))
+    assert "Grad-CAM is the same map" in describe_model(classifier, same).guarantee
+    assert "Grad-CAM" not in describe_model(classifier, report).guarantee

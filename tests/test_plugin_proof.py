@@ -89,9 +89,18 @@ def test_a_difference_tells_its_rule_its_size_and_what_both_methods_are():
     assert largest == pytest.approx(by_hand)
     text, _ = proof_html(explanation, "nodule", ("hirescam",), "gradcam")
     assert "HiResCAM \N{MINUS SIGN} Grad-CAM" in text
-    assert f"{largest:.3g}" in text
+    # Drawn in full colour whatever its size: so its size beside the map's is told.
+    share = largest / np.abs(explanation.maps["hirescam"][0]).max()
+    assert f"{largest:.3g}, {share:.3g} times the largest cell of HiResCAM" in text
     assert EXACT.words in text
     assert "Not the score" in text
+
+
+def test_a_small_difference_is_told_as_a_share():
+    explanation = make_explanation()
+    explanation.maps["gradcam"] = explanation.maps["hirescam"] * np.float32(0.98)
+    text, _ = proof_html(explanation, "nodule", ("hirescam",), "gradcam")
+    assert "2 % of the largest cell of HiResCAM" in text
 
 
 def test_a_difference_of_rounding_is_called_none():

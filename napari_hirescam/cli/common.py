@@ -16,6 +16,7 @@ from napari_hirescam.errors import HirescamError, InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from napari_hirescam.attention import Guarantee
     from napari_hirescam.models import Classifier, TrustRequest
     from napari_hirescam.models.trust import AskTrust
     from napari_hirescam.volume import Volume
@@ -71,6 +72,15 @@ def wide_console() -> Console:
 
     console = Console()
     return console if console.is_terminal else Console(width=_WIDE)
+
+
+def in_words(guarantee: Guarantee) -> str:
+    """Name the state with its reason, and what it is that is identical."""
+    from napari_hirescam.attention import GuaranteeState
+
+    same = guarantee.state is GuaranteeState.IDENTICAL or guarantee.same_picture
+    more = "; Grad-CAM is the same map" if same else ""
+    return f"{guarantee.state.value}: {guarantee.reason}{more}"
 
 
 def note(console: Console, text: str) -> None:

@@ -18,6 +18,7 @@ from napari_hirescam.cli.common import (
     Trust,
     as_hu,
     errors_in_one_line,
+    in_words,
     load_classifier,
     note,
     parse_point,
@@ -156,7 +157,7 @@ def _print_scores(result: Explanation, wanted: list[str]) -> None:
     console = wide_console()
     console.print(table)
     console.print(
-        f"Guarantee: {result.guarantee.state.value}: {result.guarantee.reason}.",
+        f"Guarantee: {in_words(result.guarantee)}.",
         markup=False,
         highlight=False,
     )

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_hirescam.cli.app import app
-from napari_hirescam.cli.common import Trust, errors_in_one_line, load_classifier, wide_console
+from napari_hirescam.cli.common import (
+    Trust,
+    errors_in_one_line,
+    in_words,
+    load_classifier,
+    wide_console,
+)
 
 if TYPE_CHECKING:
     from napari_hirescam.attention import TargetReport
@@ -90,7 +96,7 @@ def _describe(classifier: Classifier, report: TargetReport) -> list[str]:
             f"{' x '.join(f'{s:g}' for s in report.receptive_field_mm)} mm"
         )
     lines += [
-        f"Guarantee:    {report.guarantee.state.value}: {report.guarantee.reason}",
+        f"Guarantee:    {in_words(report.guarantee)}",
         f"Weights:      SHA-256 {classifier.weights_sha256}",
     ]
     for name, value in spec.metrics.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from napari_hirescam.plugin.verdict import verdict_of
+from napari_hirescam.plugin.verdict import IDENTICAL, verdict_of
 
 if TYPE_CHECKING:
     from napari_hirescam.attention import Explanation, TargetReport
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _TIMES = " × "  # noqa: RUF001 - between lengths, the sign and not the letter
 _FITS = {"centre": "", "window": "a window of ", "resize": "the whole CT, resized to "}
+
+# Identical to what? The words of the verdict alone do not say.
+_SAME_MAP = "; Grad-CAM is the same map"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def describe_model(
         sees=f"<b>{_count(len(spec.labels), 'label')}</b>; sees {_input(classifier)}, "
         f"{low:.0f} to {high:.0f} HU",
         cells=_cells_of_run(explanation) if explanation is not None else _cells(classifier, report),
-        guarantee=f"{verdict.html()}: {escape(guarantee.reason)}{_largest_residual(explanation)}",
+        guarantee=f"{verdict.html()}: {escape(guarantee.reason)}"
+        f"{_SAME_MAP if verdict is IDENTICAL else ''}{_largest_residual(explanation)}",
         why=verdict.why,
         details=details,
     )

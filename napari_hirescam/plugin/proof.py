@@ -69,6 +69,16 @@ def largest_difference(explanation: Explanation, label: str, method: str, minus:
     return largest if largest > _ROUNDING * size else 0.0
 
 
+def _share(explanation: Explanation, label: str, method: str, difference: float) -> str:
+    """Compare a difference, which is drawn in full colour, with the map it is a difference to."""
+    largest = float(np.abs(explanation.maps[method][explanation.index(label)]).max())
+    if largest == 0:
+        return "where all is zero in"
+    if difference < largest:
+        return f"{100 * difference / largest:.2g} % of"
+    return f"{difference / largest:.3g} times"
+
+
 def proof_html(
     explanation: Explanation, label: str, methods: Sequence[str], minus: str = ""
 ) -> tuple[str, str]:
@@ -88,7 +98,8 @@ def proof_html(
         # A minus sign rather than a hyphen: titles have hyphens of their own.
         told = (
             f"raw maps subtracted cell by cell, in units of the logit; largest difference "
-            f"{largest:.3g}"
+            f"{largest:.3g}, {_share(explanation, label, methods[0], largest)} the largest "
+            f"cell of {escape(a)}"
             if largest
             else "the two maps are the same; nothing is drawn"
         )
