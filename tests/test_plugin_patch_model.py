@@ -154,3 +154,14 @@ def test_the_list_of_places_comes_into_view_when_the_search_is_done(qtbot, patch
     patch.sweep.button.click()
     qtbot.waitUntil(lambda: patch.sweep.job is None, timeout=20000)
     qtbot.waitUntil(lambda: not patch.sweep.table.visibleRegion().isEmpty(), timeout=2000)
+
+
+def test_the_plot_comes_into_view_when_a_test_is_done(qtbot, patch):
+    patch.window().resize(1280, 800)
+    patch.window().show()
+    run(qtbot, patch)
+    patch.sections["test"].unfolded = True
+    patch.test.buttons["removal"].click()
+    qtbot.waitUntil(lambda: patch.test.job is None, timeout=20000)
+    plot = patch.test.view.canvas
+    qtbot.waitUntil(lambda: plot.visibleRegion().boundingRect().height() > 100, timeout=2000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize, QTimer
+from qtpy.QtCore import QPoint, QSize, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_hirescam.plugin.attention_view import AttentionView
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from napari_hirescam.plugin.run_record import RunRecord
 
 _WIDTH = 390
+# Pixels left above and below what is scrolled to.
+_TITLE, _MARGIN = 34, 6
 
 
 class Panels(QWidget):
@@ -91,11 +93,14 @@ class Panels(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         self._column = scrolled_column(parts, stretched=self.sections["labels"])
         whole.addWidget(self._column)
-        # The list of places is long and comes when the panels above have taken the room.
-        self._show_hits_soon = QTimer(self)
-        self._show_hits_soon.setSingleShot(True)
-        self._show_hits_soon.timeout.connect(self._show_hits)
-        self.sweep.found.connect(self._show_hits_soon.start)
+        # What is found stands below panels that have taken the room.
+        self._found: QWidget = self.sweep.table
+        self._show_found_soon = QTimer(self)
+        self._show_found_soon.setSingleShot(True)
+        self._show_found_soon.setInterval(50)  # tables and plots take their room by then
+        self._show_found_soon.timeout.connect(self._show_found)
+        self.sweep.found.connect(self._on_hits)
+        self.test.busy_changed.connect(self._on_finding)
         self.setMinimumWidth(330)
 
     @property
@@ -137,8 +142,24 @@ class Panels(QWidget):
             *self.view.all_events(),
         ]
 
-    def _show_hits(self) -> None:
-        self._column.ensureWidgetVisible(self.sweep.table)
+    def _on_hits(self) -> None:
+        self._found = self.sweep.table
+        self._show_found_soon.start()
+
+    def _on_finding(self) -> None:
+        if self.test.job is None and self.test.finding is not None:
+            self._found = self.test
+            self._show_found_soon.start()
+
+    def _show_found(self) -> None:
+        """Scroll down to what was found: to its end, or, where it is longer, to its beginning."""
+        content = self._column.widget()
+        if content is None:  # the window is closing
+            return
+        top = self._found.mapTo(content, QPoint(0, 0)).y()
+        room, bar = self._column.viewport().height(), self._column.verticalScrollBar()
+        wanted = min(top - _TITLE, top + self._found.height() - room + _MARGIN)
+        bar.setValue(max(bar.value(), wanted))
 
     def _colour_of(self, label: str) -> str | None:
         return self.maps.colour_of(label)
