@@ -211,3 +211,20 @@ class OneFeatureByPlace(nn.Module):
 def test_one_feature_with_weights_of_its_own_per_place_makes_two_pictures(feature) -> None:
     result = explain(random_ct(SIZE), classifier(OneFeatureByPlace(feature)))
     assert result.guarantee.state is GuaranteeState.EXACT
+
+
+class CastsByItself(Cells):
+    """Switches autocast on for itself, as networks trained in mixed precision do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = self.scores(x)
+        return scores.float()
+
+
+def test_a_network_that_switches_autocast_on_by_itself_is_explained() -> None:
+    model = classifier(CastsByItself())
+    result = explain(random_ct(SIZE), model)
+    plain = model.logits(model.prepare(random_ct(SIZE))).numpy()
+    assert result.logits == pytest.approx(plain)
+    assert result.maps["hirescam"].any()

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _SHAPED_BY_VALUES = frozenset({"nonzero", "argwhere", "unique", "unique_consecutive"})
 
 
+#: Whether autocast was on, and its type.
+_Precision = tuple[bool, torch.dtype]
+
+
 @dataclass(frozen=True)
 class _Slot:
     """Stands for a tensor that depends on the activation."""
@@ -57,7 +61,8 @@ class HeadTape(TorchFunctionMode):
         self._slots: MutableMapping[Tensor, _Slot] = WeakIdKeyDictionary()
         self._slots[activation] = _Slot(0)
         self._count = 1
-        self._calls: list[tuple[Callable[..., Any], Any, Any, list[_Slot]]] = []
+        self._device = activation.device.type
+        self._calls: list[tuple[Callable[..., Any], Any, Any, list[_Slot], _Precision]] = []
         self._obstacle = ""
         self._made_by: dict[_Slot, str] = {}
         self._hidden_uses: list[tuple[int, str]] = []
@@ -89,7 +94,7 @@ class HeadTape(TorchFunctionMode):
         if outputs or name == "__setitem__":
             slots = [self._new_slot(tensor) for tensor in outputs]
             self._made_by.update(dict.fromkeys(slots, name))
-            self._calls.append((func, *noted, slots))
+            self._calls.append((func, *noted, slots, self._precision()))
         return result
 
     @property
@@ -130,14 +135,28 @@ class HeadTape(TorchFunctionMode):
         if self._obstacle or wanted is None:
             raise HeadCannotBeReplayedError(self._obstacle or "its scores could not be followed")
         known: dict[_Slot, Any] = {_Slot(0): activation.clone()}
-        for func, args, kwargs, slots in self._calls:
+        outside = self._precision()
+        for func, args, kwargs, slots, precision in self._calls:
             args, kwargs = _replaced(
                 (args, kwargs), lambda part: known[part] if isinstance(part, _Slot) else part
             )
-            result = func(*args, **kwargs)
+            if precision == outside or not (precision[0] or outside[0]):
+                result = func(*args, **kwargs)
+            else:  # the network switches autocast on or off by itself
+                enabled, kind = precision
+                with torch.autocast(self._device, kind, enabled=enabled):
+                    result = func(*args, **kwargs)
             known.update(zip(slots, _tensors(result), strict=True))
         found: Tensor = known[wanted]
         return found
+
+    def _precision(self) -> _Precision:
+        if not torch.amp.is_autocast_available(self._device):
+            return False, torch.float32
+        return (
+            torch.is_autocast_enabled(self._device),
+            torch.get_autocast_dtype(self._device),
+        )
 
     def _writes_into_constant(
         self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
