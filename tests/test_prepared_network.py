@@ -17,6 +17,7 @@ from napari_hirescam.models.axialnet import AxialNet
 from napari_hirescam.models.dry_run import UnknownLayerError
 from napari_hirescam.models.faster_layers import PackedConvolution
 from napari_hirescam.models.prepared import Preparation, prepare_network
+from napari_hirescam.models.slab_stem import PooledConvolution
 from napari_hirescam.models.spec import OutputSpec
 
 SHAPE = (1, 1, 12, 12, 12)
@@ -307,6 +308,111 @@ def test_convolutions_are_reordered_only_where_no_gradient_is_taken() -> None:
     assert isinstance(below.conv2, PackedConvolution) == torch.backends.mkldnn.is_available()
     above = prepare_network(network, SHAPE, "norm").network
     assert type(above.conv2) is nn.Conv3d
+
+
+class WithStem(Small):
+    """conv -> norm -> relu -> pool -> conv2 -> ..., for others to change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu, self.pool = nn.ReLU(inplace=True), nn.MaxPool3d(3, 2, 1)
+
+    def stem(self, x: Tensor) -> Tensor:
+        return self.pool(self.relu(self.norm(self.conv(x))))
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.act(self.norm2(self.conv2(self.stem(x))))
+
+
+class WithoutNorm(WithStem):
+    def stem(self, x: Tensor) -> Tensor:
+        return self.pool(self.relu(self.conv(x)))
+
+
+class OutOfPlace(WithStem):
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+
+
+class ReadsReluTwice(OutOfPlace):
+    def stem(self, x: Tensor) -> Tensor:
+        x = self.relu(self.norm(self.conv(x)))
+        return self.pool(x) + x.mean()
+
+
+class ReadsNormTwice(OutOfPlace):
+    def stem(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(x))
+        return self.pool(self.relu(x)) + x.mean()
+
+
+class CallsReluTwice(WithStem):
+    def features(self, x: Tensor) -> Tensor:
+        return self.relu(super().features(x))
+
+
+class CallsPoolTwice(WithStem):
+    def stem(self, x: Tensor) -> Tensor:
+        return self.pool(super().stem(x))
+
+
+class ClampsBetween(WithStem):
+    def stem(self, x: Tensor) -> Tensor:
+        return self.pool(self.relu(self.norm(self.conv(x))).clamp(max=0.2))
+
+
+class ChangesReluInPlace(WithStem):
+    def stem(self, x: Tensor) -> Tensor:
+        x = self.relu(self.norm(self.conv(x)))
+        x.clamp_(max=0.2)
+        return self.pool(x)
+
+
+class HookedRelu(WithStem):
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu.register_forward_hook(lambda _m, _a, output: 2 * output)
+
+
+class HookedPool(WithStem):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool.register_forward_pre_hook(lambda _m, args: (2 * args[0],))
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="only with oneDNN")
+@pytest.mark.parametrize(
+    ("network_type", "layer", "in_slabs"),
+    [
+        (WithStem, "act", 1),
+        (WithoutNorm, "act", 1),
+        (OutOfPlace, "act", 1),
+        (WithStem, "pool", 1),
+        (WithStem, "relu", 0),
+        (WithStem, "norm", 0),
+        (WithStem, "conv", 0),
+        (ReadsReluTwice, "act", 0),
+        (ReadsNormTwice, "act", 0),
+        (CallsReluTwice, "act", 0),
+        (CallsPoolTwice, "act", 0),
+        (ClampsBetween, "act", 0),
+        (ChangesReluInPlace, "act", 0),
+        (HookedRelu, "act", 0),
+        (HookedPool, "act", 0),
+    ],
+)
+def test_a_stem_goes_in_slabs_where_nobody_looks_inside(network_type, layer, in_slabs) -> None:
+    network, given = network_type().eval(), torch.randn(SHAPE)
+    prepared = prepare_network(network, given, layer)
+    assert not prepared.notes
+    assert prepared.in_slabs == in_slabs
+    assert isinstance(prepared.network.conv, PooledConvolution) == bool(in_slabs)
+    assert dict(prepared.network.named_modules()).keys() == dict(network.named_modules()).keys()
+    with torch.no_grad():
+        assert torch.allclose(prepared.network(given), network(given), rtol=1e-5, atol=1e-6)
+        larger = torch.randn(2, 1, 15, 14, 13)
+        assert torch.allclose(prepared.network(larger), network(larger), rtol=1e-5, atol=1e-6)
 
 
 def test_the_users_network_is_not_touched() -> None:

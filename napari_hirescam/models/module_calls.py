@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _PRODUCERS = (*_CONVOLUTIONS, nn.Linear)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_READERS = (*_NORMS, nn.ReLU, nn.MaxPool3d)
 
 
 class ModuleCalls(TorchFunctionMode):
-    """Notes which batch norm alone reads which convolution or linear layer.
+    """Notes which layer alone reads what another one makes.
 
     Enter it around one forward pass of a private copy: it hangs hooks on the modules and leaves
     them there.
@@ -49,7 +50,8 @@ class ModuleCalls(TorchFunctionMode):
         self._inside: list[nn.Module] = []
         self._calls: dict[nn.Module, int] = {}
         self._readers: dict[nn.Module, nn.Module] = {}
-        self._touched: set[nn.Module] = set()
+        self._weights_read: set[nn.Module] = set()  # by somebody else than the layer
+        self._outputs_read: set[nn.Module] = set()  # by somebody else than its first reader
         self._before: set[nn.Module] = set()
         self._shapes: dict[nn.Module, tuple[int, ...]] = {}
         self._numbers_read: dict[str, None] = {}
@@ -57,7 +59,7 @@ class ModuleCalls(TorchFunctionMode):
         for module in self._plain:
             for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
                 if tensor in self._owners:  # shared between modules
-                    self._touched |= {module, self._owners[tensor]}
+                    self._weights_read |= {module, self._owners[tensor]}
                 self._owners[tensor] = module
             module.register_forward_pre_hook(self._enter)
             module.register_forward_hook(self._leave)
@@ -84,14 +86,14 @@ class ModuleCalls(TorchFunctionMode):
         for tensor in tensors_in((args, kwargs)):
             owner, maker = self._owners.get(tensor), self._makers.get(tensor)
             if owner is not None and owner is not here:
-                self._touched.add(owner)
+                self._weights_read.add(owner)
             if maker is not None and (here is None or self._readers.get(maker) is not here):
-                self._touched.add(maker)
+                self._outputs_read.add(maker)
         return func(*args, **kwargs)
 
     def finish(self) -> None:
         """Leave alone what is still held now: it was kept as state, or it is what came out."""
-        self._touched |= set(self._makers.values())
+        self._outputs_read |= set(self._makers.values())
 
     @property
     def numbers_read(self) -> tuple[str, ...]:
@@ -104,7 +106,10 @@ class ModuleCalls(TorchFunctionMode):
         return [
             (maker, norm)
             for maker, norm in self._readers.items()
-            if not {maker, norm} & self._touched
+            if isinstance(maker, _PRODUCERS)
+            and isinstance(norm, _NORMS)
+            and not {maker, norm} & self._weights_read
+            and maker not in self._outputs_read
             and self._calls[maker] == self._calls[norm] == 1
             and _same_width(maker, norm)
         ]
@@ -114,16 +119,38 @@ class ModuleCalls(TorchFunctionMode):
         """Convolutions that had run once when the first watched output came: input shapes."""
         return {
             module: self._shapes[module]
-            for module in self._before - self._touched
+            for module in self._before - self._weights_read - self._outputs_read
             if isinstance(module, _CONVOLUTIONS) and self._calls[module] == 1
         }
+
+    @property
+    def pooled_below(self) -> list[tuple[nn.Module, nn.Module, nn.Module]]:
+        """Chains (convolution, ReLU, max pool) below the first watched output, else as `below`.
+
+        A batch norm between convolution and ReLU is one of those to be folded.
+        """
+        norms = dict(self.foldable)
+        found: list[tuple[nn.Module, nn.Module, nn.Module]] = []
+        for maker in self.below:
+            last = norms.get(maker, maker)
+            relu = self._readers.get(last)
+            pool = None if relu is None else self._readers.get(relu)
+            if (
+                isinstance(relu, nn.ReLU)
+                and isinstance(pool, nn.MaxPool3d)
+                and not {last, relu} & self._outputs_read
+                and self._calls[relu] == self._calls[pool] == 1
+                and pool in self._before
+            ):
+                found.append((maker, relu, pool))
+        return found
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         given = args[0] if args and isinstance(args[0], torch.Tensor) else None
         self._calls[module] = self._calls.get(module, 0) + 1
         if given is not None:
             maker = self._makers.get(given)
-            if isinstance(module, _NORMS) and maker is not None:
+            if isinstance(module, _READERS) and maker is not None:
                 self._readers.setdefault(maker, module)
         self._inside.append(module)
         if given is not None:  # after that line, since asking for the shape is a read as well
@@ -131,7 +158,7 @@ class ModuleCalls(TorchFunctionMode):
 
     def _leave(self, module: nn.Module, _args: Any, output: Tensor) -> None:
         self._inside.pop()
-        if isinstance(module, _CONVOLUTIONS) or (
+        if isinstance(module, (*_CONVOLUTIONS, *_NORMS, nn.ReLU)) or (
             # Linear layers put their features last, where batch norm looks for them second.
             isinstance(module, nn.Linear) and output.ndim == 2
         ):
@@ -142,7 +169,7 @@ class ModuleCalls(TorchFunctionMode):
             self._before = set(self._calls)
 
     def _see_handed_out(self, _module: nn.Module, _args: Any, output: Any) -> None:
-        self._touched |= {self._makers[t] for t in tensors_in(output) if t in self._makers}
+        self._outputs_read |= {self._makers[t] for t in tensors_in(output) if t in self._makers}
 
 
 def give_up_if(should_stop: Callable[[], bool]) -> None:
@@ -153,7 +180,7 @@ def give_up_if(should_stop: Callable[[], bool]) -> None:
 
 def _is_plain(module: nn.Module) -> bool:
     """True for a layer of torch itself, without parametrisation, hooks or a forward of its own."""
-    if type(module) not in (*_PRODUCERS, *_NORMS):
+    if type(module) not in (*_PRODUCERS, *_READERS):
         return False
     if isinstance(module, _NORMS) and (module.training or module.running_mean is None):
         return False

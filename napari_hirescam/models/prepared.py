@@ -2,8 +2,9 @@
 
 Batch norms in eval mode are affine, so each is folded into the convolution or linear layer it
 alone reads; on a CPU the memory layout with channels last is used, and the weights of the
-convolutions below the target layer are reordered once instead of in every pass. The result is
-a frozen copy; the user's network is never changed.
+convolutions below the target layer are reordered once instead of in every pass; there, too, a
+convolution that a ReLU and a 3-D max pool follow goes through them slab by slab. The result is a
+frozen copy; the user's network is never changed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from napari_hirescam.models.faster_layers import PackedConvolution, can_be_packe
 from napari_hirescam.models.module_calls import ModuleCalls, give_up_if
 from napari_hirescam.models.same_results import Results
 from napari_hirescam.models.scores import PLAIN_OUTPUT
+from napari_hirescam.models.slab_stem import PooledConvolution, can_be_pooled_in_slabs
 from napari_hirescam.models.spec import OutputSpec
 
 #: Largest difference allowed, relative to the largest value of logits or activation.
@@ -48,6 +50,8 @@ class Preparation:
         keep their dotted names. Gradients can be taken only from the target layer on.
     folded, packed
         Batch norms that are gone, and convolutions whose weights are reordered.
+    in_slabs
+        Convolutions that do the work of their ReLU and max pool as well, slab by slab.
     notes
         One clause for each thing that was not done, and why.
     stamp
@@ -57,13 +61,14 @@ class Preparation:
     network: nn.Module
     folded: int = 0
     packed: int = 0
+    in_slabs: int = 0
     notes: tuple[str, ...] = ()
     stamp: Stamp = ()
 
     @property
     def is_prepared(self) -> bool:
         """True if `network` is a copy that was changed."""
-        return bool(self.folded or self.packed)
+        return bool(self.folded or self.packed or self.in_slabs)
 
     def is_current(self, network: nn.Module) -> bool:
         """True if weights and buffers of the network this was made from are still the same."""
@@ -155,6 +160,7 @@ def _prepare(
         return Preparation(network, notes=("its target layer is dead or NaN on this input",))
     pairs = calls.foldable
     shapes = {names[module]: shape for module, shape in calls.below.items()}
+    chains = [tuple(names[module] for module in chain) for chain in calls.pooled_below]
 
     def folded() -> _Replacements:
         made: _Replacements = {}
@@ -163,11 +169,10 @@ def _prepare(
         return made
 
     notes: list[str] = []
-    for way in _ways(original, folded, shapes):
+    for way in _ways(original, folded, shapes, chains):
         give_up_if(stop)
         try:
             replacements = way.replacements()
-            packed = sum(isinstance(module, PackedConvolution) for module in replacements.values())
             if not replacements:
                 continue
             trial = _assembled(original, replacements, channels_last=way.channels_last)
@@ -182,7 +187,11 @@ def _prepare(
         if difference <= _TOLERANCES[given.dtype]:
             # A fresh copy again: the trial may have changed what the network keeps as state.
             ready = _assembled(original, replacements, channels_last=way.channels_last)
-            return Preparation(ready, len(pairs), packed, tuple(notes), stamp)
+            packed, in_slabs = (
+                sum(isinstance(module, kind) for module in replacements.values())
+                for kind in (PackedConvolution, PooledConvolution)
+            )
+            return Preparation(ready, len(pairs), packed, in_slabs, tuple(notes), stamp)
         notes.append(f"{way.name}: its results differ by {difference:.1g} of the largest value")
     return Preparation(
         network, notes=tuple(notes) or ("nothing in this network can be folded or reordered",)
@@ -212,6 +221,7 @@ def _ways(
     original: nn.Module,
     folded: Callable[[], _Replacements],
     shapes: dict[str, tuple[int, ...]],
+    chains: list[tuple[str, ...]],
 ) -> list[_Way]:
     plain = _Way("batch norms folded", channels_last=False, replacements=folded)
     # Measured on CPUs only; on other devices torch's own choice of layout stands.
@@ -221,11 +231,17 @@ def _ways(
     def with_packed() -> _Replacements:
         made = folded()
         layers = {**dict(original.named_modules()), **made}
-        return made | {
+        packed = {
             name: PackedConvolution(layers[name], shape)
             for name, shape in shapes.items()
             if can_be_packed(layers[name])
         }
+        in_slabs: _Replacements = {}
+        for maker, relu, pool in chains:
+            if can_be_pooled_in_slabs(layers[maker], layers[pool]):
+                in_slabs[maker] = PooledConvolution(layers[maker], layers[pool])
+                in_slabs |= {relu: nn.Identity(), pool: nn.Identity()}
+        return made | packed | in_slabs
 
     last = _Way("channels last", channels_last=True, replacements=folded)
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
