@@ -15,6 +15,7 @@ from napari_hirescam.attention.placement import (
     cells_by_stretch,
     receptive_field,
 )
+from napari_hirescam.errors import AttributionError
 from napari_hirescam.models.axialnet import AxialNet
 from napari_hirescam.models.dry_run import dry_run
 
@@ -193,11 +194,56 @@ class Folded(nn.Module):
         return self.fc(self.cells(image).flatten(1))
 
 
-@pytest.mark.parametrize("way", ["channels", "one slice"])
-def test_slices_folded_into_features_are_not_taken_for_slices(way) -> None:
-    run = dry_run(Folded(way).eval(), (1, 1, 24, 24, 24), "cells")
-    with pytest.raises(PlacementUnknownError, match="folds the slices"):
+def test_slices_that_went_in_as_feature_maps_share_one_cell() -> None:
+    run = dry_run(Folded("channels").eval(), (1, 1, 24, 24, 24), "cells")
+    slices, rows, _ = receptive_field(run).axes
+    assert (slices.stride, slices.centre, slices.size) == (24, 11.5, 24)
+    assert (rows.stride, rows.centre) == (1, 0)
+
+
+def test_the_one_slice_that_a_network_reads_is_where_its_map_lies() -> None:
+    run = dry_run(Folded("one slice").eval(), (1, 1, 24, 24, 24), "cells")
+    with pytest.raises(PlacementUnknownError, match="one slice of several"):
         receptive_field(run)
+    classifier = classifier_of(Folded("one slice"), "cells", plain_input((24, 24, 24)), 1)
+    result = explain(random_ct((24, 24, 24), (2.0, 1.0, 1.0)), classifier)
+    assert result.map("label 0").grid.to_world((0, 0, 0))[0] == pytest.approx(12 * 2.0)
+
+
+class FeaturesLast(nn.Module):
+    """A block that puts its features last, normalises them, and puts them back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(1, 4, 3, stride=2, padding=1)
+        self.norm = nn.LayerNorm(4)
+        self.mix = nn.Linear(4, 4)
+        self.aside = nn.Identity()
+        self.back = nn.Identity()
+        self.fc = nn.Linear(4 * 3 * 4 * 5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.aside(self.norm(self.conv(x).permute(0, 2, 3, 4, 1)))
+        return self.fc(self.back(x.permute(0, 4, 1, 2, 3)).flatten(1))
+
+
+def test_features_that_were_last_for_a_while_move_nothing() -> None:
+    run = dry_run(FeaturesLast().eval(), (1, 1, 6, 8, 10), "back")
+    axes = receptive_field(run).axes
+    assert [(r.stride, r.centre, r.size) for r in axes] == [(2, 0, 3)] * 3
+
+
+@pytest.mark.parametrize("layer", ["norm", "mix", "aside"])
+def test_a_layer_with_its_features_last_is_refused(layer) -> None:
+    """Taken for [1, F, d, h, w] its map would lie across the patient, and be called exact."""
+    network = FeaturesLast()
+    if layer == "mix":
+        network.norm = nn.Sequential(network.norm, network.mix)
+        del network.mix
+        layer = "norm.1"
+    classifier = classifier_of(network, layer, plain_input((6, 8, 10)), 1)
+    with pytest.raises(AttributionError, match=r"feature maps|features on the last axis"):
+        explain(random_ct((6, 8, 10)), classifier)
 
 
 class Arranged(nn.Module):

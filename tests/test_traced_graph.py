@@ -133,4 +133,4 @@ def test_channels_in_the_place_of_slices_have_no_place() -> None:
     rows = target_layers(classifier_of(network, "features.7", spec, 3))
     (row,) = (row for row in rows if row.name == "reducingconvs.3")
     assert row.receptive_field_mm is None
-    assert "feature maps for slices" in row.placement_note
+    assert "for slices are feature maps" in row.placement_note

@@ -257,13 +257,13 @@ def _hooked_forward(
         stack.enter_context(stoppable(network, should_stop, progress=progress, total=layers))
         stack.enter_context(cut.recording)
 
-        def on_target(_module: nn.Module, _args: Any, result: Any) -> Tensor | None:
+        def on_target(module: nn.Module, _args: Any, result: Any) -> Tensor | None:
             if threading.get_ident() != thread:
                 return None
             cut.calls += 1
             if cut.wanted is not None and cut.calls != cut.wanted:
                 return None
-            return cut.at(one_tensor(result, target_layer))
+            return cut.at(one_tensor(module, result, target_layer))
 
         if is_input(network, target_layer):
             given = cut.at(given)

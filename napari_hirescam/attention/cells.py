@@ -13,11 +13,13 @@ from napari_hirescam.attention.measured_field import measured_field
 from napari_hirescam.attention.placement import (
     PlacementUnknownError,
     ReceptiveField,
+    WrongAxesError,
     cells_by_receptive_field,
     cells_by_stretch,
     receptive_field,
 )
 from napari_hirescam.attention.result import Float32Array, PlacementName
+from napari_hirescam.errors import AttributionError
 from napari_hirescam.volume import FloatArray, Grid
 
 if TYPE_CHECKING:
@@ -65,6 +67,12 @@ def _field(classifier: Classifier, model_input: ModelInput) -> ReceptiveField:
     """Compute what a cell sees, or measure it once per classifier and input shape."""
     try:
         return receptive_field(classifier.dry_run)
+    except WrongAxesError as exc:
+        raise AttributionError(
+            classifier.spec.name,
+            f"the output of {classifier.spec.target_layer} is no map of the image: {exc}",
+            "Choose another target layer (`napari-hirescam layers` lists them)",
+        ) from exc
     except PlacementUnknownError as exc:
         reason = str(exc)
     except Exception as exc:  # noqa: BLE001 - which networks can be traced cannot be known

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 #: Larger inputs are not measured: recording their gradients would take the memory of training.
-_LARGEST_INPUT = 2**25
+_LARGEST_INPUT = 2**22
 #: Voxels that a cell feels less than this share of the strongest do not count.
 _LEAST_SHARE = 0.05
 #: How far, in pitches, a measured cell may lie from the line through all of them.
@@ -105,13 +105,13 @@ def _activation(network: nn.Module, given: Tensor, target_layer: str) -> Tensor:
     name, wanted = split_call(target_layer)
     thread = threading.get_ident()
 
-    def keep(_module: nn.Module, _args: Any, result: Any) -> None:
+    def keep(module: nn.Module, _args: Any, result: Any) -> None:
         nonlocal calls
         if threading.get_ident() != thread:
             return
         calls += 1
         if wanted is None or calls == wanted:
-            seen[:] = [one_tensor(result, target_layer).clone()]
+            seen[:] = [one_tensor(module, result, target_layer).clone()]
             if wanted is not None:
                 raise _ReachedError
 

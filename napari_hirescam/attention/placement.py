@@ -17,8 +17,9 @@ from napari_hirescam.attention.graph import dependent_inputs, inputs_of, operati
 from napari_hirescam.attention.operations import JOINS, POINTWISE, POOLS
 from napari_hirescam.attention.rearranged import (
     NotAnArrangementError,
+    Places,
     UnknownGeometryError,
-    depth_axis_before,
+    places_before,
 )
 from napari_hirescam.volume import FloatArray, scaling, translation
 
@@ -31,7 +32,11 @@ class PlacementUnknownError(ValueError):
 
 
 class NoGridError(PlacementUnknownError):
-    """The layer's axes are not those of the image: slices became features, or the reverse."""
+    """The layer's axes may not be those of the image: slices and features were mixed."""
+
+
+class WrongAxesError(NoGridError):
+    """The layer's axes are not those of the image: what is taken for rows are features, say."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +87,15 @@ class ReceptiveField:
 class _Seen:
     """What one output of a graph node contributes to a cell.
 
-    `depth_axis` is the axis of the node's output that runs over slices; None if it has one.
+    `places` are the axes of the node's output that run over slices, rows and columns.
     """
 
     axes: tuple[Reach, Reach, Reach]
-    depth_axis: int | None
+    places: Places
 
     def joined(self, other: _Seen) -> _Seen:
-        if self.depth_axis != other.depth_axis:
-            raise PlacementUnknownError("branches with their slices on different axes meet")
+        if self.places != other.places:
+            raise PlacementUnknownError("branches with the image on different axes meet")
         d, r, c = (a.joined(b) for a, b in zip(self.axes, other.axes, strict=True))
         return replace(self, axes=(d, r, c))
 
@@ -123,8 +128,8 @@ def trace_field(
         raise PlacementUnknownError("the target layer does not depend on the input")
     members = set(path)
     one = Reach(1.0, 0.0, 0.0)
-    depth_axis = {4: 0 if shape[0] > 1 else None, 5: 2}.get(len(shape))
-    seen = {node: _Seen((one, one, one), depth_axis)}
+    depth = {4: 0 if shape[0] > 1 else None, 5: 2}.get(len(shape))
+    seen = {node: _Seen((one, one, one), (depth, len(shape) - 2, len(shape) - 1))}
     gated = False
     for here in path:
         if here is input_node:
@@ -133,7 +138,7 @@ def trace_field(
             continue  # on a gate's branch only
         for argument in dependent_inputs(here, members):
             before = inputs_of(here)[argument]
-            if _is_gate(here, argument):
+            if _is_gate(here, argument, seen[here].places):
                 gated = True
                 continue
             try:
@@ -153,10 +158,16 @@ def trace_field(
 
 
 def _on_input_axes(found: _Seen, input_shape: tuple[int, ...]) -> tuple[Reach, Reach, Reach]:
-    """Check that the slices came from where the input has them."""
+    """Check that slices, rows and columns came from where the input has them."""
+    depth, *in_plane = found.places
+    if in_plane != [len(input_shape) - 2, len(input_shape) - 1]:
+        raise WrongAxesError("what it has for rows and columns are other axes of the image")
     # 2-D input: one image, or slices as batch. 5-D: [1, C, d, h, w], or [1, S, 3, h, w].
-    possible = {4: (0, None), 5: (2, 1)}.get(len(input_shape), ())
-    if found.depth_axis not in possible and max(input_shape[1:-2], default=1) > 1:
+    slices = max(input_shape[1:-2], default=1) if len(input_shape) > 4 else input_shape[0]
+    if depth is None and slices > 1:
+        # The slices went in as feature maps of one image: its cells see all of them.
+        return Reach(float(slices), 0.0, slices - 1.0), *found.axes[1:]
+    if slices > 1 and depth not in {4: (0,), 5: (2, 1)}.get(len(input_shape), ()):
         raise NoGridError("the network folds the slices into its feature maps")
     return found.axes
 
@@ -173,23 +184,26 @@ def _shape_of(node: Any) -> tuple[int, ...]:
     return shape
 
 
-def _is_gate(node: Any, argument: int) -> bool:
+def _is_gate(node: Any, argument: int, places: Places) -> bool:
     """True if an argument is one number per feature map, spread over a larger grid."""
     if operation_name(node) not in {"Mul", "Add", "Sub", "Div"}:
         return False
     before, after = _shape_before(node, argument), _shape_of(node)
-    axes = len(after) - 2
-    return max(after[-axes:]) > 1 and all(n == 1 for n in before[-axes:])
+    image = [axis - len(after) for axis in places if axis is not None]
+    # Axes are counted from the end, as torch does when it spreads the shorter shape.
+    return max(after[axis] for axis in image) > 1 and all(
+        -axis > len(before) or before[axis] == 1 for axis in image
+    )
 
 
 def _towards_input(node: Any, argument: int, seen: _Seen) -> _Seen:
     name = operation_name(node)
     before, after = _shape_before(node, argument), _shape_of(node)
     if name in POINTWISE:
-        image_axes = {len(after) - 2, len(after) - 1, seen.depth_axis}
-        if name in JOINS and _signed(node._saved_dim) % len(after) in image_axes:
+        image = [axis for axis in seen.places if axis is not None]
+        if name in JOINS and _signed(node._saved_dim) % len(after) in image:
             raise PlacementUnknownError("parts of the image are put side by side")
-        if before[-2:] != after[-2:] or (len(after) == 5 and before[-3:-2] != after[-3:-2]):
+        if len(before) != len(after) or any(before[axis] != after[axis] for axis in image):
             raise PlacementUnknownError(f"{name!r} spreads one value over many")
         return seen
     if name == "Convolution":
@@ -202,15 +216,26 @@ def _towards_input(node: Any, argument: int, seen: _Seen) -> _Seen:
         dilation = getattr(node, "_saved_dilation", (1,) * len(kernel))
         return _slide(seen, kernel, node._saved_stride or kernel, node._saved_padding, dilation)
     if name == "ConstantPadNd":
-        return _padded(seen, node._saved_pad)
+        return _padded(seen, node._saved_pad, len(after))
     if name == "Slice":
         return _sliced(seen, node, len(after))
+    if name == "NativeLayerNorm":
+        return _normalised(seen, len(node._saved_normalized_shape), len(after))
     try:
-        return replace(seen, depth_axis=depth_axis_before(node, before, after, seen.depth_axis))
+        return replace(seen, places=places_before(node, before, after, seen.places))
     except UnknownGeometryError as exc:
         raise PlacementUnknownError(str(exc)) from exc
     except NotAnArrangementError as exc:
         raise NoGridError(str(exc)) from exc
+
+
+def _normalised(seen: _Seen, n_axes: int, ndim: int) -> _Seen:
+    """A layer norm over the last axes leaves each place where it is, if those are features."""
+    if not any(axis >= ndim - n_axes for axis in seen.places if axis is not None):
+        return seen
+    if n_axes == 1:
+        raise WrongAxesError("what it has for columns are feature maps")
+    raise PlacementUnknownError("the network normalises over the whole image")
 
 
 def _signed(dim: int) -> int:
@@ -225,10 +250,12 @@ def _slide(
     padding: Sequence[int],
     dilation: Sequence[int],
 ) -> _Seen:
-    if len(kernel) == 3 and seen.depth_axis != 2:
-        raise NoGridError("a 3-D window over something else than slices")
-    if len(kernel) == 2 and seen.depth_axis not in (0, None):
-        raise NoGridError("the network takes feature maps for slices")
+    if len(kernel) == 3 and seen.places != (2, 3, 4):
+        raise WrongAxesError("what it has for slices, rows or columns are feature maps")
+    if len(kernel) == 2 and seen.places[1:] != (2, 3):
+        raise WrongAxesError("what it has for rows or columns are feature maps")
+    if len(kernel) == 2 and seen.places[0] not in (0, None):
+        raise WrongAxesError("what it has for slices are feature maps")
     if not 2 <= len(kernel) == len(stride) == len(padding) == len(dilation) <= 3:
         raise PlacementUnknownError("a window with another number of axes than the map")
     axes = list(seen.axes)
@@ -239,25 +266,23 @@ def _slide(
     return replace(seen, axes=(axes[0], axes[1], axes[2]))
 
 
-def _padded(seen: _Seen, pad: Sequence[int]) -> _Seen:
+def _padded(seen: _Seen, pad: Sequence[int], ndim: int) -> _Seen:
     """Undo a padding, given as torch does: (before, after) of the last axis first."""
     axes = list(seen.axes)
-    befores = [_signed(before) for before in pad[::2]]
-    if any(befores[2:]) and seen.depth_axis != 2:
-        raise PlacementUnknownError("padding of something else than the image")
-    if any(befores[3:]):
-        raise PlacementUnknownError("padding of feature maps")
-    for axis, before in zip((2, 1, 0), befores, strict=False):
-        axes[axis] = axes[axis].through(1, 1, before, 1)
+    for from_end, before in enumerate(map(_signed, pad[::2])):
+        dim = ndim - 1 - from_end
+        if dim in seen.places:
+            axis = seen.places.index(dim)
+            axes[axis] = axes[axis].through(1, 1, before, 1)
     return replace(seen, axes=(axes[0], axes[1], axes[2]))
 
 
 def _sliced(seen: _Seen, node: Any, ndim: int) -> _Seen:
     """Undo a crop or a stride of indices."""
     dim = _signed(node._saved_dim) % ndim
-    axis = {ndim - 1: 2, ndim - 2: 1, seen.depth_axis: 0}.get(dim)
-    if axis is None:
+    if dim not in seen.places:
         return seen  # some of the feature maps
+    axis = seen.places.index(dim)
     start = _signed(node._saved_start)
     if start < 0:
         start += node._saved_self_sym_sizes[dim]

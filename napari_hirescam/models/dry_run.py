@@ -29,6 +29,8 @@ _LOUD = 1000.0
 #: Scores of two passes that differ by less than this share are the same.
 _SAME_SCORES = 1e-4
 _CALL_MARK = "#"
+# batch, features, rows, columns
+_LEAST_IMAGE_AXES = 4
 
 
 class UnknownLayerError(ValueError):
@@ -263,14 +265,14 @@ def _cut_pass(
             seen["tape"] = tapes.enter_context(HeadTape(read))
             return read
 
-        def watch(_module: nn.Module, _args: Any, result: Any) -> Tensor | None:
+        def watch(module: nn.Module, _args: Any, result: Any) -> Tensor | None:
             nonlocal calls
             if threading.get_ident() != thread:
                 return None
             calls += 1
             if wanted is not None and calls != wanted:
                 return None
-            return cut(one_tensor(result, target_layer))
+            return cut(one_tensor(module, result, target_layer))
 
         if layer is None:
             cut(start)
@@ -326,7 +328,9 @@ def trace_layers(
         tape = stack.enter_context(HeadTape(start))
 
         def note(module: nn.Module, _args: Any, result: Any) -> None:
-            if threading.get_ident() == thread and hasattr(result, "grad_fn"):
+            if threading.get_ident() != thread or not hasattr(result, "grad_fn"):
+                return
+            if not has_features_last(module, result.ndim):
                 kind = type(module).__name__
                 shape, mark = tuple(result.shape), flow.mark(result)
                 found.append((names[module], kind, shape, result.grad_fn, tape.length, mark))
@@ -353,8 +357,16 @@ def trace_layers(
     )
 
 
-def one_tensor(result: Any, layer: str) -> Tensor:
-    """Return a layer's output if it is one tensor; TypeError if it is not."""
+def one_tensor(module: nn.Module, result: Any, layer: str) -> Tensor:
+    """Return a layer's output if it is one tensor with its features on the second axis.
+
+    Raises
+    ------
+    TypeError
+        It is no tensor.
+    ValueError
+        Its features are on the last axis, where linear layers and layer norms have them.
+    """
     import torch
 
     if not isinstance(result, torch.Tensor):
@@ -362,7 +374,23 @@ def one_tensor(result: Any, layer: str) -> Tensor:
             f"the layer {layer!r} returns a {type(result).__name__}, not one tensor; choose a "
             "layer inside it or after it"
         )
+    if has_features_last(module, result.ndim):
+        raise ValueError(
+            f"the layer {layer!r} has its features on the last axis, so its output is no map of "
+            "the image; choose the layer that turns it back"
+        )
     return result
+
+
+def has_features_last(module: nn.Module, ndim: int) -> bool:
+    """True for layers that work along the last axis of something with the axes of an image."""
+    from torch import nn
+
+    if ndim < _LEAST_IMAGE_AXES:
+        return False
+    return isinstance(module, nn.Linear) or (
+        isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1
+    )
 
 
 def never_ran(layer: str, calls: int) -> str:

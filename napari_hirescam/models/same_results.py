@@ -33,10 +33,10 @@ class Results:
         seen: list[Tensor] = []
         thread = threading.get_ident()
 
-        def keep(_module: nn.Module, _args: Any, result: Any) -> None:
+        def keep(module: nn.Module, _args: Any, result: Any) -> None:
             if threading.get_ident() == thread:
                 # A copy: an in-place operation may follow.
-                seen.append(one_tensor(result, target_layer).clone())
+                seen.append(one_tensor(module, result, target_layer).clone())
 
         with ExitStack() as stack:
             if not is_input(network, target_layer):
