@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -128,7 +129,14 @@ def test_a_models_own_python_is_refused_unless_agreed_to(tmp_path, luna_weights)
     code, text = run("info", folder)
     assert code == 1
     assert "brings its own Python code" in text
-    assert run("info", folder, "--trust")[0] == 0
+    agreed = CliRunner().invoke(app, ["info", str(folder), "--trust"])
+    assert agreed.exit_code == 0
+    # What ran is on record, and stdout is still the answer alone.
+    told = " ".join(agreed.stderr.split())
+    assert told.startswith("Agreed to run: ")
+    assert f"{folder}/" in told
+    assert re.search(r"\(SHA-256 [0-9a-f]{64}\)", told)
+    assert "Agreed" not in agreed.stdout
     # The yes is remembered.
     assert run("info", folder)[0] == 0
 

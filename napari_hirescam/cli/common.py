@@ -25,7 +25,13 @@ CTPath = Annotated[Path, typer.Argument(help="NIfTI file or DICOM folder", show_
 ModelPath = Annotated[
     Path, typer.Option("--model", help="model folder, or its zip", show_default=False)
 ]
-Trust = Annotated[bool, typer.Option("--trust", help="agree to run the code the model brings")]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="agree to run the code the model brings; the yes is remembered for these very files",
+    ),
+]
 At = Annotated[
     str | None, typer.Option("--at", help="centre of a patch model's window: L,P,S in mm")
 ]
@@ -114,16 +120,16 @@ def ask_in_terminal(*, trust: bool) -> AskTrust:
     """Return what asks before a model's code runs: a yes by --trust, else on a terminal."""
 
     def ask(request: TrustRequest) -> bool:
+        from napari_hirescam.models.trust import readable
+
+        what = f"{readable(str(request.path))} (SHA-256 {request.sha256})"
         if trust:
+            typer.echo(f"Agreed to run: {what}", err=True)
             return True
         if not sys.stdin.isatty():
             return False
-        from napari_hirescam.models.trust import readable
-
         typer.echo(request.code)
-        return typer.confirm(
-            f"Run {readable(str(request.path))} (SHA-256 {request.sha256})?", default=False
-        )
+        return typer.confirm(f"Run {what}?", default=False)
 
     return ask
 
