@@ -268,6 +268,7 @@ def test_naming_the_last_features_of_efficientnet_changes_nothing_else() -> None
         ("monai.UNet", {}, "'monai.UNet' is not known"),
         ("monai.os", {}, "'monai.os' is not known"),
         ("resnet18", {}, r"'resnet18' is not known \(the nearest are .*monai\.resnet18"),
+        ("ctne", {}, r"the nearest is ctnet\)"),
         ("densenet121", {}, r"the nearest are .*monai\.DenseNet121"),
         ("ctnet", {"slices": 3, "grid": 2}, "nothing is left of"),
     ],

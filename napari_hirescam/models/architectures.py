@@ -89,7 +89,8 @@ def build_by_name(
         names = architecture_names()
         folded = {known.casefold(): known for known in names}
         near = difflib.get_close_matches(name.casefold(), folded, n=3)
-        offer = f" (the nearest are {', '.join(folded[n] for n in near)})" if near else ""
+        verb = "is" if len(near) == 1 else "are"
+        offer = f" (the nearest {verb} {', '.join(folded[n] for n in near)})" if near else ""
         raise ModelFileError(
             file,
             f"architecture {name!r} is not known{offer}",

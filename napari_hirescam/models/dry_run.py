@@ -155,7 +155,7 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
         layer: nn.Module = layers[module]
         return layer
     near = difflib.get_close_matches(module, [n for n in layers if n], n=3, cutoff=0.3)
-    offer = f"; the nearest are {', '.join(near)}" if near else ""
+    offer = f"; the nearest {'is' if len(near) == 1 else 'are'} {', '.join(near)}" if near else ""
     raise UnknownLayerError(f"the network has no layer {name!r}{offer}")
 
 
