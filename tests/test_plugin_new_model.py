@@ -438,3 +438,24 @@ def test_the_argument_table_reads_what_it_shows(qtbot):
     assert table.arguments() == arguments
     table.set_value("stride", 2)
     assert table.arguments()["stride"] == 2
+
+
+@pytest.mark.parametrize("size", [(620, 500), (800, 600), (1100, 800)])
+def test_no_remark_of_the_input_page_is_clipped(qtbot, open_dialog, weights, size):
+    dialog = open_dialog()
+    load(qtbot, dialog, weights)
+    press_next(qtbot, dialog)
+    press_next(qtbot, dialog)
+    dialog.labels.text.setPlainText("a, b, c")
+    press_next(qtbot, dialog)
+    assert dialog.current == INPUT
+    dialog.resize(*size)
+    remarks = {f: r for f, r in dialog.input.form.remarks.items() if r.plain}
+    assert {"shape", "fit", "orientation"} <= remarks.keys()
+
+    def cut() -> list[str]:
+        return [f for f, r in remarks.items() if r.height() < r.heightForWidth(r.width())]
+
+    qtbot.waitUntil(lambda: dialog.width() == size[0] and not cut(), timeout=2000)
+    # A remark has the page's width, however narrow the field it is under.
+    assert len({remark.width() for remark in remarks.values()}) == 1

@@ -53,7 +53,8 @@ class InputForm(QWidget):
         super().__init__()
         self.remarks: dict[str, Remark] = {}
         self._form = QFormLayout(self)
-        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        # The remarks under the fields need the width.
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.layout_choice = _combo(LAYOUTS)
         self.channels = QSpinBox()
         self.channels.setRange(1, 99)
@@ -181,7 +182,11 @@ class InputForm(QWidget):
         column = QVBoxLayout(cell)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(1)
-        column.addWidget(widget)
+        line = QHBoxLayout()
+        line.addWidget(widget)
+        if isinstance(widget, QComboBox | QSpinBox):
+            line.addStretch(1)
+        column.addLayout(line)
         column.addWidget(remark)
         label = QLabel(f"{title}:")
         label.setToolTip(tip)
