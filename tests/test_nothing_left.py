@@ -13,7 +13,8 @@ from napari_hirescam.attention import attention_maps, explain
 from napari_hirescam.attention.measured_field import measured_field
 from napari_hirescam.evaluation.randomisation import randomise_weights
 from napari_hirescam.evaluation.removal import deletion_insertion
-from napari_hirescam.models.dry_run import dry_run, trace_layers
+from napari_hirescam.models.dry_run import dry_run
+from napari_hirescam.models.layer_trace import trace_layers
 
 SIZE = (6, 8, 10)
 

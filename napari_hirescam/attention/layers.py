@@ -22,7 +22,8 @@ from napari_hirescam.attention.result import Guarantee
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import AttributionError, Cancelled
 from napari_hirescam.models.borrow import SplitNetwork
-from napari_hirescam.models.dry_run import INPUT_LAYER, LayerCall, LayerTrace, trace_layers
+from napari_hirescam.models.dry_run import INPUT_LAYER
+from napari_hirescam.models.layer_trace import LayerCall, LayerTrace, trace_layers
 from napari_hirescam.volume import FloatArray, Volume
 
 if TYPE_CHECKING:

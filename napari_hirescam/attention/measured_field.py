@@ -15,12 +15,8 @@ import numpy as np
 from napari_hirescam.attention.placement import PlacementUnknownError, Reach, ReceptiveField
 from napari_hirescam.attention.raw import features_first
 from napari_hirescam.models.borrow import borrowed
-from napari_hirescam.models.dry_run import (
-    find_layer,
-    floating_type,
-    one_tensor,
-    split_call,
-)
+from napari_hirescam.models.dry_run import find_layer, one_tensor, split_call
+from napari_hirescam.models.traced_pass import floating_type
 from napari_hirescam.volume import FloatArray
 
 if TYPE_CHECKING:

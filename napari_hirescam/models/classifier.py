@@ -9,16 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.models.borrow import borrowed
-from napari_hirescam.models.dry_run import (
-    DryRun,
-    dry_run,
-    find_layer,
-    floating_type,
-    is_input,
-)
+from napari_hirescam.models.dry_run import DryRun, dry_run, find_layer, is_input
 from napari_hirescam.models.preprocess import ModelInput, prepare
 from napari_hirescam.models.scores import run_network, scores_of_ct
 from napari_hirescam.models.spec import ModelSpec
+from napari_hirescam.models.traced_pass import floating_type
 from napari_hirescam.volume import FloatArray, Volume
 
 if TYPE_CHECKING:

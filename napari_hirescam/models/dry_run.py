@@ -1,34 +1,27 @@
-"""One traced pass: shapes, and the autograd graph from the input on.
-
-Run on torch's `meta` device where the network allows it, so that the size of the input costs
-neither time nor memory.
-"""
+"""One traced pass, cut at one layer: shapes, and the autograd graph from the input on."""
 
 from __future__ import annotations
 
 import difflib
 import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_hirescam.models.borrow import borrowed
-from napari_hirescam.models.scores import PLAIN_OUTPUT, run_network, scores_of_ct
+from napari_hirescam.models.scores import PLAIN_OUTPUT, scores_of_ct
 from napari_hirescam.models.spec import OutputSpec
+from napari_hirescam.models.traced_pass import traced_pass
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
 #: Names the network's own input as target layer: HiResCAM there is gradient x input.
 INPUT_LAYER = "input"
-#: Standard deviation of the noise that stands for another image: as wide as HU can be.
-_LOUD = 1000.0
 #: Scores of two passes that differ by less than this share are the same.
 _SAME_SCORES = 1e-4
-_CALL_MARK = "#"
+#: Between the name of a layer and the number of its call.
+CALL_MARK = "#"
 # batch, features, rows, columns
 _LEAST_IMAGE_AXES = 4
 
@@ -78,64 +71,9 @@ class DryRun:
     keep_alive: tuple[Any, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class LayerCall:
-    """One call of one layer, met in a traced pass.
-
-    Parameters
-    ----------
-    name
-        Dotted name, with the number of the call ("act#2") where the layer runs more than once.
-    kind
-        Name of the module's class.
-    shape
-        Shape of its output.
-    node
-        Autograd node of its output; None where the network switches gradients off.
-    order
-        How many torch calls came before its output.
-    goes_around
-        As in :class:`DryRun`.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    node: Any
-    order: int
-    goes_around: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class LayerTrace:
-    """Every layer of a network in the order they ran, on one graph.
-
-    Parameters
-    ----------
-    input_shape, input_node, logits_node
-        As in :class:`DryRun`.
-    calls
-        The layers that return one tensor.
-    hidden
-        (order, name) of each torch call that reads what gradients do not see.
-    numbers_read
-        Calls by which Python read numbers that come from the image.
-    keep_alive
-        Tensors whose graph the nodes belong to.
-    """
-
-    input_shape: tuple[int, ...]
-    input_node: Any
-    logits_node: Any
-    calls: tuple[LayerCall, ...]
-    hidden: tuple[tuple[int, str], ...]
-    numbers_read: tuple[str, ...]
-    keep_alive: tuple[Any, ...]
-
-
 def split_call(name: str) -> tuple[str, int | None]:
     """Split "act#2" into the layer's name and the number of its call (from 1; None: the last)."""
-    module, mark, number = name.rpartition(_CALL_MARK)
+    module, mark, number = name.rpartition(CALL_MARK)
     if mark and number.isdecimal():
         return module, int(number)
     return name, None
@@ -246,7 +184,7 @@ def _cut_pass(
     wanted = split_call(target_layer)[1]
     seen: dict[str, Any] = {}
     calls, thread = 0, threading.get_ident()
-    passed = _traced(network, input_shape, on_meta=on_meta, noise=noise)
+    passed = traced_pass(network, input_shape, on_meta=on_meta, noise=noise)
     with passed as (stack, run, given, start):
         input_node = start.grad_fn  # now: the network may write into its input
         flow = stack.enter_context(ValueFlow(start))
@@ -292,7 +230,7 @@ def _cut_pass(
                 scores = tape.replay(read, logits)
             tape = again
     found = DryRun(
-        target_layer=target_layer if calls <= 1 or wanted else f"{target_layer}{_CALL_MARK}{calls}",
+        target_layer=target_layer if calls <= 1 or wanted else f"{target_layer}{CALL_MARK}{calls}",
         input_shape=tuple(given.shape),
         activation_shape=tuple(seen["shape"]),
         logits_shape=tuple(logits.shape),
@@ -306,55 +244,6 @@ def _cut_pass(
         keep_alive=(given, start, read, scores),
     )
     return found, lambda activation: tape.replay(activation, scores)
-
-
-def trace_layers(
-    network: nn.Module,
-    input_shape: tuple[int, ...],
-    output: OutputSpec = PLAIN_OUTPUT,
-    *,
-    on_meta: bool = True,
-) -> LayerTrace:
-    """Trace a network once and note every layer; parameters as for :func:`dry_run`."""
-    from napari_hirescam.models.head import HeadTape
-    from napari_hirescam.models.value_flow import ValueFlow
-
-    found: list[tuple[str, str, tuple[int, ...], Any, int, int | None]] = []
-    names = {module: name for name, module in network.named_modules() if name}
-    thread = threading.get_ident()
-    with _traced(network, input_shape, on_meta=on_meta) as (stack, run, given, start):
-        input_node = start.grad_fn
-        flow = stack.enter_context(ValueFlow(start))
-        tape = stack.enter_context(HeadTape(start))
-
-        def note(module: nn.Module, _args: Any, result: Any) -> None:
-            if threading.get_ident() != thread or not hasattr(result, "grad_fn"):
-                return
-            if not has_features_last(module, result.ndim):
-                kind = type(module).__name__
-                shape, mark = tuple(result.shape), flow.mark(result)
-                found.append((names[module], kind, shape, result.grad_fn, tape.length, mark))
-
-        for module in names:
-            stack.callback(module.register_forward_hook(note).remove)
-        logits = scores_of_ct(run(start, output), output)
-    total = {name: sum(name == other[0] for other in found) for name in names.values()}
-    counted = dict.fromkeys(total, 0)
-    calls = []
-    for name, kind, shape, node, order, mark in found:
-        counted[name] += 1
-        number = f"{_CALL_MARK}{counted[name]}" if total[name] > 1 else ""
-        around = flow.leads_around(logits, mark)
-        calls.append(LayerCall(name + number, kind, shape, node, order, around))
-    return LayerTrace(
-        input_shape=tuple(given.shape),
-        input_node=input_node,
-        logits_node=logits.grad_fn,
-        calls=tuple(calls),
-        hidden=tape.hidden_at,
-        numbers_read=flow.numbers_read,
-        keep_alive=(given, start, logits),
-    )
 
 
 def one_tensor(module: nn.Module, result: Any, layer: str) -> Tensor:
@@ -398,71 +287,3 @@ def never_ran(layer: str, calls: int) -> str:
     if calls:
         return f"the layer {split_call(layer)[0]!r} runs {calls} times, so there is no {layer!r}"
     return f"the layer {layer!r} takes no part in the forward pass"
-
-
-Run = Callable[["Tensor", OutputSpec], "Tensor"]
-
-
-@contextmanager
-def _traced(
-    network: nn.Module, input_shape: tuple[int, ...], *, on_meta: bool, noise: bool = False
-) -> Iterator[tuple[ExitStack, Run, Tensor, Tensor]]:
-    """Stand in for parameters, and make an input whose graph can be followed.
-
-    Yields a stack for hooks, the function that runs the network, the input and the copy of it
-    that the network is given.
-    """
-    import torch
-
-    own = [*network.named_parameters(), *network.named_buffers()]
-    if on_meta:
-        stand_ins = {name: torch.empty_like(value, device="meta") for name, value in own}
-    else:
-        stand_ins = {name: value.detach() for name, value in own}
-    with ExitStack() as stack:
-        stack.enter_context(borrowed(network))
-        # A network that reads values is warned that its input has a gradient: only here it has.
-        stack.enter_context(warnings.catch_warnings(action="ignore", category=UserWarning))
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        device = "meta" if on_meta else next((v.device for _, v in own), torch.device("cpu"))
-        kind = floating_type(network)
-        given = torch.zeros(input_shape, device=device, dtype=kind)
-        if noise:
-            draw = torch.Generator().manual_seed(0)
-            given += torch.randn(input_shape, generator=draw).mul_(_LOUD).to(given)
-        given.requires_grad_(True)
-        # A copy, so that the input's node can be told from the parameters' whatever comes, and
-        # so that the network may write into it.
-        start = given.clone()
-
-        def run(tensor: Tensor, output: OutputSpec) -> Tensor:
-            forward = _Standing(network, stand_ins)
-            return run_network(network, tensor, output, forward=forward)
-
-        yield stack, run, given, start
-
-
-class _Standing:
-    """A network's forward with other parameters."""
-
-    def __init__(self, network: nn.Module, stand_ins: dict[str, Tensor]) -> None:
-        self._network = network
-        self._stand_ins = stand_ins
-
-    def __call__(self, given: Tensor) -> Any:
-        import torch
-
-        network, stand_ins = self._network, self._stand_ins
-        if isinstance(network, torch.nn.DataParallel):  # torch does not call a wrapper so
-            network = network.module
-            stand_ins = {name.removeprefix("module."): t for name, t in stand_ins.items()}
-        return torch.func.functional_call(network, stand_ins, (given,))
-
-
-def floating_type(network: nn.Module) -> torch.dtype:
-    """Precision of a network's parameters, which its input must share; float32 without any."""
-    import torch
-
-    kinds = (p.dtype for p in network.parameters() if p.is_floating_point())
-    return next(kinds, torch.float32)

@@ -102,7 +102,7 @@ def fitting_lengths(network: nn.Module, rank: int, channels: int) -> tuple[tuple
     import torch
 
     from napari_hirescam.models.borrow import borrowed
-    from napari_hirescam.models.dry_run import floating_type
+    from napari_hirescam.models.traced_pass import floating_type
 
     own = [*network.named_parameters(), *network.named_buffers()]
     stand_ins = {name: torch.empty_like(value, device="meta") for name, value in own}

@@ -20,17 +20,14 @@ from torch import Tensor, nn
 
 from napari_hirescam.errors import Cancelled
 from napari_hirescam.models.borrow import borrowed
-from napari_hirescam.models.dry_run import (
-    find_layer,
-    floating_type,
-    is_input,
-)
+from napari_hirescam.models.dry_run import find_layer, is_input
 from napari_hirescam.models.faster_layers import PackedConvolution, can_be_packed, fold_norm
 from napari_hirescam.models.module_calls import ModuleCalls, give_up_if
 from napari_hirescam.models.same_results import Results
 from napari_hirescam.models.scores import PLAIN_OUTPUT
 from napari_hirescam.models.slab_stem import PooledConvolution, can_be_pooled_in_slabs
 from napari_hirescam.models.spec import OutputSpec
+from napari_hirescam.models.traced_pass import floating_type
 
 #: Largest difference allowed, relative to the largest value of logits or activation.
 _TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-12}

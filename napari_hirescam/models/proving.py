@@ -12,12 +12,7 @@ import numpy as np
 from napari_hirescam.errors import Cancelled, InputError
 from napari_hirescam.models.borrow import SplitNetwork, borrowed
 from napari_hirescam.models.classifier import Classifier
-from napari_hirescam.models.dry_run import (
-    UnknownLayerError,
-    find_layer,
-    floating_type,
-    is_input,
-)
+from napari_hirescam.models.dry_run import UnknownLayerError, find_layer, is_input
 from napari_hirescam.models.scores import (
     NoScoresError,
     read_scores,
@@ -25,6 +20,7 @@ from napari_hirescam.models.scores import (
     scores_of_ct,
 )
 from napari_hirescam.models.spec import ModelSpec
+from napari_hirescam.models.traced_pass import floating_type
 from napari_hirescam.models.watched_pass import shapes_noted, watched
 from napari_hirescam.volume import FloatArray, Volume
 
