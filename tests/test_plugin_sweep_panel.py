@@ -222,6 +222,31 @@ def test_another_model_ends_a_search_that_is_going_on(qtbot, panel, ct, monkeypa
     assert panel.button.isEnabled()
 
 
+def test_a_search_of_a_ct_that_is_deleted_stops_and_says_so(
+    qtbot, panel, viewer, ct, monkeypatch
+) -> None:
+    """Layers added for a CT that was gone have been seen to crash napari's drawing."""
+    waiting = Waiting()
+    monkeypatch.setattr("napari_hirescam.attention.sweep.sweep", waiting)
+    panel.button.click()
+    qtbot.waitUntil(waiting.started.is_set)
+    layers = len(viewer.layers)
+    viewer.layers.remove(ct)
+    assert panel.job is None
+    assert "removed" in panel._text.text()
+    assert panel.button.text() == "Search the whole CT"
+    qtbot.wait(50)
+    assert len(viewer.layers) == layers - 1
+
+
+def test_what_was_found_goes_with_its_ct(qtbot, panel, viewer, ct) -> None:
+    search(qtbot, panel)
+    assert panel.hits.rowCount() > 0
+    viewer.layers.remove(ct)
+    assert panel.hits.rowCount() == 0
+    assert not any(layer.visible for layer in panel.layers.layers.values())
+
+
 def test_a_search_that_fails_says_why_and_can_be_tried_again(qtbot, panel, monkeypatch) -> None:
     def fail(*_args, **_kwargs):
         raise InputError("spots", "is too small", "Use another")

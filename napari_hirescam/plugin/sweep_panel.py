@@ -25,9 +25,11 @@ from napari_hirescam.plugin.hit_model import MOST_ROWS, HitTableModel
 from napari_hirescam.plugin.hit_table import HitTable
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
 from napari_hirescam.plugin.sweep_layers import SCORES, STITCHED, SweepLayers
+from napari_hirescam.plugin.viewer_events import ViewerEvents
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.utils.events import Event
 
     from napari_hirescam.attention.sweep import SweepHit, SweepResult
     from napari_hirescam.models import Classifier
@@ -70,8 +72,11 @@ class SweepPanel(QWidget):
         self._hint = ""
         self._current = CurrentJob()
         self.layers = SweepLayers(viewer)
+        self._events = ViewerEvents()
+        self._events.connect(viewer.layers.events.removed, self._on_layer_removed)
         self.destroyed.connect(self._current.abandon)
         self.destroyed.connect(self.layers.events.disconnect)
+        self.destroyed.connect(self._events.disconnect)
         self.hits = HitTableModel()
         self._make_controls()
         self._lay_out()
@@ -307,6 +312,17 @@ class SweepPanel(QWidget):
         if result.hits:
             self.table.selectRow(0)
         self.found.emit(volume, result)
+
+    def _on_layer_removed(self, event: Event) -> None:
+        searched = self._searched
+        if searched is None or event.value is not searched:
+            return
+        searching = self._current.job is not None
+        self.abandon()
+        self.clear()
+        if searching:
+            self._text.setText(f"{searched.name} was removed; the search of it was stopped.")
+            self._text.show()
 
     def _on_cancelled(self) -> None:
         self._text.setText("The search was cancelled.")
