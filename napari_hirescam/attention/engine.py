@@ -22,6 +22,7 @@ from napari_hirescam.attention.result import (
     DEFAULT_TOLERANCE,
     Explanation,
     Guarantee,
+    GuaranteeState,
 )
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import AttributionError, Cancelled, HirescamError
@@ -236,7 +237,8 @@ def _network_for(request: _Request, attempt: Attempt, given: Tensor) -> tuple[nn
         )
     return preparation.network, (
         f"Computed by a faster copy of the network ({preparation.folded} batch norms folded, "
-        f"{preparation.packed} convolutions reordered), proven to give the same."
+        f"{preparation.packed} convolutions reordered, {preparation.in_slabs} run in slabs), "
+        "proven to give the same."
     )
 
 
@@ -251,7 +253,12 @@ def _of_whole_score(found: Guarantee, classifier: Classifier) -> Guarantee:
         traced = examine_head(classifier.dry_run, classifier.spec.target_layer)
     except Exception as exc:  # noqa: BLE001 - which networks can be traced cannot be known
         logger.info("the network could not be traced: %s", exc)
-        return found
+        return Guarantee(
+            GuaranteeState.LOCAL,
+            "the network could not be traced, so whether part of the scores goes around "
+            f"{classifier.spec.target_layer} is not known: take the maps for a local approximation",
+            same_picture=found.same_picture,
+        )
     return found if traced.holds else traced
 
 
