@@ -131,6 +131,7 @@ def test_a_models_own_python_is_refused_unless_agreed_to(tmp_path, luna_weights)
     assert "brings its own Python code" in text
     agreed = CliRunner().invoke(app, ["info", str(folder), "--trust"])
     assert agreed.exit_code == 0
+    assert "A cell: sees nearly all of the window" in " ".join(agreed.stdout.split())
     # What ran is on record, and stdout is still the answer alone.
     told = " ".join(agreed.stderr.split())
     assert told.startswith("Agreed to run: ")

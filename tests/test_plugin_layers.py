@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from networks import ConvThenLinear, classifier_of, plain_input
+from networks import ConvThenLinear, classifier_of, plain_input, random_ct
 from plugin_cases import load_model, make_model, map_names, run
 from qtpy.QtCore import Qt
+from test_share_seen import classifier as window_classifier
 
-from napari_hirescam.attention import Guarantee, GuaranteeState
+from napari_hirescam import explain
+from napari_hirescam.attention import Guarantee, GuaranteeState, examine_target_layer
 from napari_hirescam.attention.layers import LayerCandidate
 from napari_hirescam.errors import ModelFileError
 from napari_hirescam.plugin.layer_dialog import LayerDialog
@@ -184,3 +186,23 @@ def test_identical_by_construction_says_what_is_identical(ready):
     same = replace(report, guarantee=Guarantee(GuaranteeState.IDENTICAL, "an average", True))
     assert "Grad-CAM is the same map" in describe_model(classifier, same).guarantee
     assert "Grad-CAM" not in describe_model(classifier, report).guarantee
+
+
+def test_the_panel_says_so_in_place_of_a_size_larger_than_the_window() -> None:
+    model = window_classifier((17, 25, 33))
+    report = examine_target_layer(model)
+    ct = random_ct((20, 30, 30), (2.5, 1.0, 1.1))
+    done = explain(ct, model, at_mm=tuple(ct.grid.corners_mm().mean(axis=0)))
+    for facts in (describe_model(model, report), describe_model(model, report, done)):
+        assert facts.cells.endswith("each sees all of the window")
+        # The size is still to be had.
+        assert "receptive field 34 \N{MULTIPLICATION SIGN} 25" in facts.details
+    small = window_classifier((9, 13, 17))
+    facts = describe_model(small, examine_target_layer(small))
+    assert facts.cells.endswith(
+        "each sees 18 \N{MULTIPLICATION SIGN} 13 \N{MULTIPLICATION SIGN} 17 mm"
+    )
+    # Without a spacing there is no size before there is a CT.
+    free = window_classifier((17, 25, 33), spacing_mm=None)
+    facts = describe_model(free, examine_target_layer(free))
+    assert "cells, each sees all of the window; their size" in facts.cells

@@ -19,6 +19,7 @@ from napari_hirescam.attention.placement import (
 )
 from napari_hirescam.attention.prompt_cancel import cancel_promptly
 from napari_hirescam.attention.result import Guarantee
+from napari_hirescam.attention.share_seen import share_seen
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import AttributionError, Cancelled
 from napari_hirescam.models.borrow import SplitNetwork
@@ -55,6 +56,8 @@ class TargetReport:
         on a CT that is not there yet, or the arithmetic does not know.
     placement_note
         Why the receptive field is not known or what it leaves out, or "".
+    share_seen
+        Share of the input that every cell sees, 0 to 1, or None where that is not known.
     """
 
     guarantee: Guarantee
@@ -63,6 +66,7 @@ class TargetReport:
     cell_mm: Triple | None
     receptive_field_mm: Triple | None
     placement_note: str
+    share_seen: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ def examine_target_layer(classifier: Classifier, volume: Volume | None = None) -
         cell_mm=_in_mm(field, steps, "stride"),
         receptive_field_mm=_in_mm(field, steps, "size"),
         placement_note=note,
+        share_seen=share_seen(field, cells_of(shape), spec.input),
     )
 
 
@@ -153,7 +158,7 @@ def _listed(
     for call in _distinct(trace, classifier):
         if stop():
             raise Cancelled("the layers were not listed")
-        candidate, has_grid = _candidate(call, trace, steps)
+        candidate, has_grid = _candidate(call, trace, classifier.spec.input, steps)
         if trace.numbers_read and candidate.guarantee.holds:
             # Where the numbers go is found out for one layer at a time.
             report = examine_target_layer(classifier.with_target_layer(call.name))
@@ -225,7 +230,7 @@ def _has_grid(shape: tuple[int, ...]) -> bool:
 
 
 def _candidate(
-    call: LayerCall, trace: LayerTrace, steps: FloatArray | None
+    call: LayerCall, trace: LayerTrace, spec: InputSpec, steps: FloatArray | None
 ) -> tuple[LayerCandidate, bool]:
     """Describe a layer; also say whether its axes are those of the image, as far as is known."""
     field, note, has_grid = None, "", True
@@ -249,6 +254,7 @@ def _candidate(
         cell_mm=_in_mm(field, steps, "stride"),
         receptive_field_mm=_in_mm(field, steps, "size"),
         placement_note=note,
+        share_seen=share_seen(field, cells_of(call.shape), spec),
         name=call.name,
         kind=call.kind,
     )

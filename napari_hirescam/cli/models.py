@@ -19,6 +19,7 @@ from napari_hirescam.cli.common import (
 if TYPE_CHECKING:
     from napari_hirescam.attention import TargetReport
     from napari_hirescam.models import Classifier
+    from napari_hirescam.models.spec import InputSpec
 
 
 @app.command()
@@ -90,11 +91,9 @@ def _describe(classifier: Classifier, report: TargetReport) -> list[str]:
         f"Window:       {low:g} to {high:g} HU",
         f"Target layer: {spec.target_layer}: {report.channels} feature maps of {cells} cells",
     ]
-    if report.cell_mm and report.receptive_field_mm:
-        lines.append(
-            f"A cell:       every {' x '.join(f'{s:g}' for s in report.cell_mm)} mm, sees "
-            f"{' x '.join(f'{s:g}' for s in report.receptive_field_mm)} mm"
-        )
+    cell = _cell(report, given)
+    if cell:
+        lines.append(f"A cell:       {cell}")
     lines += [
         f"Guarantee:    {in_words(report.guarantee)}",
         f"Weights:      SHA-256 {classifier.weights_sha256}",
@@ -102,3 +101,15 @@ def _describe(classifier: Classifier, report: TargetReport) -> list[str]:
     for name, value in spec.metrics.items():
         lines.append(f"Metric:       {name}: {value}")
     return lines
+
+
+def _cell(report: TargetReport, given: InputSpec) -> str:
+    """Say how far apart cells are and what each sees; "" if neither is known without a CT."""
+    from napari_hirescam.attention.share_seen import seen_in_words
+
+    seen = seen_in_words(report.share_seen, given)
+    if report.cell_mm is None or report.receptive_field_mm is None:
+        return f"sees {seen}" if seen else ""
+    field = f"{_times(report.receptive_field_mm)} mm"
+    what = f"{seen} (receptive field {field})" if seen else field
+    return f"every {_times(report.cell_mm)} mm, sees {what}"

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hirescam.attention.share_seen import seen_in_words
 from napari_hirescam.plugin.model_facts import lengths
 from napari_hirescam.plugin.verdict import verdict_of
 
@@ -156,6 +157,9 @@ def _sorted_by(layer: LayerCandidate, column: int, row: int) -> float | str:
 def _tip(layer: LayerCandidate, column: int) -> str:
     if column == GUARANTEE:
         return f"{layer.guarantee.reason}.\n\n{verdict_of(layer.guarantee).why}"
+    seen = seen_in_words(layer.share_seen)
+    if column == FIELD_MM and seen and not layer.placement_note:
+        return f"Each cell sees {seen}."
     if column in {CELL_MM, FIELD_MM} and layer.placement_note:
         return layer.placement_note
     if column in {CELL_MM, FIELD_MM} and layer.cell_mm is None:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from napari_hirescam.attention.share_seen import seen_in_words, share_seen_in_run
 from napari_hirescam.plugin.verdict import IDENTICAL, verdict_of
 
 if TYPE_CHECKING:
     from napari_hirescam.attention import Explanation, TargetReport
     from napari_hirescam.models import Classifier
+    from napari_hirescam.models.spec import InputSpec
 
 _TIMES = " × "  # noqa: RUF001 - between lengths, the sign and not the letter
 _FITS = {"centre": "", "window": "a window of ", "resize": "the whole CT, resized to "}
@@ -68,7 +70,7 @@ def describe_model(
         f"{spec.description}\n\n"
         f"Labels: {', '.join(spec.labels)}\n"
         f"Target layer: {report.channels} feature maps of {_TIMES.join(map(str, report.cells))} "
-        f"cells\n"
+        f"cells{_field(report)}\n"
         f"{report.placement_note or 'Cells are placed at the centre of what they see.'}\n"
         f"Weights: {spec.weights} (SHA-256 {classifier.weights_sha256[:16]}…)\n"
         f"On: {classifier.device}"
@@ -78,7 +80,9 @@ def describe_model(
         description=spec.description,
         sees=f"<b>{_count(len(spec.labels), 'label')}</b>; sees {_input(classifier)}, "
         f"{low:.0f} to {high:.0f} HU",
-        cells=_cells_of_run(explanation) if explanation is not None else _cells(classifier, report),
+        cells=_cells(classifier, report)
+        if explanation is None
+        else _cells_of_run(explanation, spec.input),
         guarantee=f"{verdict.html()}: {escape(guarantee.reason)}"
         f"{_SAME_MAP if verdict is IDENTICAL else ''}{_largest_residual(explanation)}",
         why=verdict.why,
@@ -125,21 +129,29 @@ def _cells(classifier: Classifier, report: TargetReport) -> str:
     # How many cells there are along the slices is the CT's to say where any number will do.
     free = classifier.spec.input.shape[0] is None
     cells = _TIMES.join(map(str, ("n", *report.cells[1:]) if free else report.cells))
+    seen = seen_in_words(report.share_seen, classifier.spec.input)
     if report.cell_mm is None or report.receptive_field_mm is None:
         why = report.placement_note or "their size in mm follows from the CT's own spacing"
-        return f"{cells} cells; {escape(why)}"
+        return f"{cells} cells{f', each sees {seen}' if seen else ''}; {escape(why)}"
     return (
         f"{cells} cells of {millimetres(report.cell_mm)}, each sees "
-        f"{millimetres(report.receptive_field_mm)}"
+        f"{seen or millimetres(report.receptive_field_mm)}"
     )
 
 
-def _cells_of_run(explanation: Explanation) -> str:
+def _field(report: TargetReport) -> str:
+    if report.receptive_field_mm is None:
+        return ""
+    return f", receptive field {millimetres(report.receptive_field_mm)}"
+
+
+def _cells_of_run(explanation: Explanation, asked: InputSpec) -> str:
     """Sizes along the patient's axes, as they are in the CT that was explained."""
     shape = next(iter(explanation.maps.values())).shape[1:]
     text = f"{_TIMES.join(map(str, shape))} cells of {millimetres(explanation.cell_mm())}"
     if explanation.receptive_field_mm is not None:
-        return f"{text}, each sees {millimetres(explanation.receptive_field_mm)}"
+        seen = seen_in_words(share_seen_in_run(explanation), asked)
+        return f"{text}, each sees {seen or millimetres(explanation.receptive_field_mm)}"
     return f"{text}; {escape(explanation.placement_note)}"
 
 
