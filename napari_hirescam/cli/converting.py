@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_hirescam.cli.converting_fields import Say, input_of, labels_of
 from napari_hirescam.cli.option_values import (
     entry,
     key_value,
@@ -26,11 +27,9 @@ from napari_hirescam.models.draft import (
     validated,
 )
 from napari_hirescam.models.guess import Guess, guess_architectures
-from napari_hirescam.models.input_guess import suggest_input
-from napari_hirescam.models.label_text import read_labels
 from napari_hirescam.models.own_python import REQUIRED, agree_to_run, network_makers
 from napari_hirescam.models.proving import Proof, prove
-from napari_hirescam.models.spec import INPUT_PRESETS, Architecture, InputSpec, OutputSpec
+from napari_hirescam.models.spec import Architecture, OutputSpec
 from napari_hirescam.models.weights_facts import WeightsFacts, inspect_weights
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     from napari_hirescam.models import ModelSpec
     from napari_hirescam.models.trust import AskTrust, UserCode
     from napari_hirescam.volume import Volume
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -132,9 +129,9 @@ def convert_draft(
         guess(f"--labels {', '.join(facts.bundle.labels)}: what the bundle's metadata says")
     # What a file of one's own makes is seen at the proof: shapes tell which layer is last only
     # where there is one head.
-    names = _labels(labels, width, sure=code is None)
+    names = labels_of(labels, width, sure=code is None)
     built = build_network(facts, architecture, len(names), code)
-    input_spec = _input(facts, architecture, built, preset, given, guess)
+    input_spec = input_of(facts, architecture, built, preset, given, guess)
     fields = {key: value for key, value in more.items() if value is not None}
     if "activation" not in fields:
         fields["activation"] = suggest_activation(len(names))
@@ -241,58 +238,6 @@ def _nearest(guesses: tuple[Guess, ...]) -> str:
         return ""
     best = guesses[0]
     return f" (the nearest is {best.name}, with {best.matched} of {best.total} tensors)"
-
-
-def _labels(text: str | None, width: int | None, *, sure: bool) -> tuple[str, ...]:
-    if text is None:
-        outputs = (
-            f"{'' if sure else 'probably '}{width} outputs" if width is not None else "outputs"
-        )
-        raise InputError(
-            "--labels",
-            f"the network has {outputs}, and weights do not name them",
-            "Give a,b,c or a file, in the order of the outputs",
-        )
-    names = read_labels(Path(text) if Path(text).is_file() else text)
-    if len(names) == 1 and Path(text).suffix in (".txt", ".csv", ".tsv"):
-        raise InputError("--labels", f"there is no file {text}", "Give the file of labels")
-    if sure and width is not None and len(names) != width:
-        raise InputError(
-            "--labels",
-            f"there are {len(names)}, and the network has {width} outputs",
-            "Give one label per output",
-        )
-    return names
-
-
-def _input(
-    facts: WeightsFacts,
-    architecture: Architecture,
-    network: nn.Module,
-    preset: str | None,
-    given: Mapping[str, Any],
-    guess: Say,
-) -> InputSpec:
-    if preset is not None:
-        fields = INPUT_PRESETS[preset].model_dump()
-    else:
-        suggested = suggest_input(facts, architecture, network)
-        fields = suggested.input.model_dump()
-        missing = [field for field in suggested.unknown if field not in given]
-        if missing:
-            raise InputError(
-                option_of(missing[0]),
-                "the weights do not tell the size of the input the network was trained with",
-                "Give slices,rows,columns",
-            )
-        for field, words in suggested.guessed.items():
-            if field not in given:
-                guess(f"{option_of(field)} {words}")
-    if given.get("layout", fields["layout"]) != fields["layout"]:
-        # ImageNet's are suggested for the slices of a 2-D network alone.
-        fields["channel_mean"] = fields["channel_std"] = None
-    with named_by_option():
-        return validated(InputSpec, {**fields, **given})
 
 
 def _with_preferred_layer(spec: ModelSpec, network: nn.Module, guess: Say) -> ModelSpec:
