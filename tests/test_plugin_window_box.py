@@ -158,6 +158,9 @@ def test_dashes_end_where_the_ct_begins() -> None:
 def test_the_sentence_says_size_place_and_padding(box) -> None:
     assert box.sentence() == "Window of 20 x 10 x 13 mm at L 20, P 30, S 20 mm."
     box.move_to((-40.0, 30.0, 20.0))
+    above = "lies outside the CT (above or below its slices) and is padded: its border repeated."
+    assert above in box.sentence()
+    box.move_to((-40.0, 30.0, -5.0))
     assert "lies outside the CT (dashed) and is padded: its border repeated." in box.sentence()
 
 

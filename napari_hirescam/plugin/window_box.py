@@ -195,9 +195,13 @@ class WindowBox(QObject):
         size = np.subtract(extent.high_mm, extent.low_mm)
         text = f"Window of {' x '.join(f'{mm:.0f}' for mm in size)} mm at {centre.place()}."
         if extent.share_padded > 0:
+            short = np.subtract(extent.ct_low_mm, extent.low_mm) > 0
+            long = np.subtract(extent.high_mm, extent.ct_high_mm) > 0
+            # Beyond the first or last slice nothing is drawn in the plane of a slice.
+            where = "dashed" if (short | long)[1:].any() else "above or below its slices"
             text += (
                 f" {max(1, round(100 * extent.share_padded))} % of it lies outside the CT "
-                f"(dashed) and is padded: {extent.padding}."
+                f"({where}) and is padded: {extent.padding}."
             )
         return text
 
