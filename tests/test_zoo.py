@@ -60,8 +60,10 @@ def explained(name: str, layer: str) -> Explanation:
 
 
 def relative_residual(result: RawAttention) -> np.ndarray:
-    total = result.maps["hirescam"].sum((1, 2, 3), dtype=np.float64)
-    parts = np.abs([result.logits, result.bias, total])
+    maps = result.maps["hirescam"].astype(np.float64)
+    total = maps.sum((1, 2, 3))
+    # A score near zero is the difference of large numbers: rounding goes with the cells.
+    parts = np.abs([result.logits, result.bias, np.abs(maps).sum((1, 2, 3))])
     return np.abs(total + result.bias - result.logits) / parts.max(0)
 
 
@@ -103,7 +105,7 @@ def test_the_promise_is_the_expected_one_and_is_kept(name) -> None:
     if here.state is LOCAL:
         assert np.isnan(found.bias).all()
         return
-    assert relative_residual(found).max() <= 1e-4
+    assert relative_residual(found).max() <= 2e-5
     pictures = found.maps["hirescam"], found.maps["gradcam"]
     largest = np.abs(pictures[0]).max()
     assert np.allclose(*pictures, rtol=0, atol=1e-4 * largest) == (here.state is SAME)
@@ -303,4 +305,4 @@ def test_a_trained_networks_maps_are_those_of_autograd(name, shared_dir) -> None
     for k in range(len(truth.gradients)):
         expected = truth.hirescam(k)
         assert np.abs(found.maps["hirescam"][k] - expected).max() <= 1e-4 * np.abs(expected).max()
-    assert relative_residual(found).max() <= 1e-4
+    assert relative_residual(found).max() <= 2e-5

@@ -15,7 +15,7 @@ from napari_hirescam.volume import FloatArray, Grid, resample
 Float32Array = npt.NDArray[np.float32]
 PlacementName = Literal["receptive_field", "stretch"]
 #: Relative residual that is taken for rounding of single precision.
-DEFAULT_TOLERANCE = 1e-4
+DEFAULT_TOLERANCE = 2e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,15 +245,12 @@ class Explanation:
     def verified(self, label: str, method: str = "hirescam") -> bool:
         """True if the guarantee holds and this label's residual is rounding only.
 
-        The residual is judged relative to the largest of |logit|, |bias| and |sum|, since a
-        logit near zero can be the difference of two large numbers; in mixed precision relative
-        to the sum of all |cells|, each of which is rounded.
+        The residual is judged relative to the largest of |logit|, |bias| and the sum of all
+        |cells|, each of which is rounded: a logit near zero is the difference of large numbers.
         """
         k = self.index(label)
-        total = abs(self.total(label, method))
-        if self.tolerance > DEFAULT_TOLERANCE:
-            total = float(np.abs(self.maps[method][k]).sum(dtype=np.float64))
-        scale = max(abs(self.logits[k]), abs(self.bias[k]), total, 1e-12)
+        cells = float(np.abs(self.maps[method][k]).sum(dtype=np.float64))
+        scale = max(abs(self.logits[k]), abs(self.bias[k]), cells, 1e-12)
         return self.completes(method) and bool(
             abs(self.residual(label, method)) <= self.tolerance * float(scale)
         )
