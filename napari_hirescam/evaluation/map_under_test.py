@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.attention import METHODS, AttentionMap, Explanation, explain
+from napari_hirescam.attention.memory import ran_out_of_memory
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import AttributionError, Cancelled, HirescamError, InputError
 from napari_hirescam.evaluation.findings import MapFacts
@@ -243,9 +244,7 @@ def faults_named(classifier: Classifier, volume: Volume) -> Iterator[None]:
     except (Cancelled, HirescamError):
         raise
     except Exception as exc:  # the user's own network can fail in any way
-        out = isinstance(exc, MemoryError | torch.OutOfMemoryError)
-        # torch's CPU allocator has no exception type of its own.
-        if out or "DefaultCPUAllocator" in str(exc):
+        if ran_out_of_memory(exc):
             raise AttributionError(
                 volume.name,
                 "the memory ran out while the explanation was tested",
