@@ -6,24 +6,13 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QWidget
 
 from napari_hirescam.errors import HirescamError
 from napari_hirescam.plugin.ct_layers import volume_from_layer
-from napari_hirescam.plugin.hit_model import MOST_ROWS, HitTableModel
-from napari_hirescam.plugin.hit_table import HitTable
+from napari_hirescam.plugin.hit_model import MOST_ROWS
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
+from napari_hirescam.plugin.sweep_controls import SweepControls
 from napari_hirescam.plugin.sweep_layers import SCORES, STITCHED, SweepLayers
 from napari_hirescam.plugin.viewer_events import ViewerEvents
 
@@ -37,11 +26,10 @@ if TYPE_CHECKING:
     from napari_hirescam.volume import Volume
 
 _N_SLICE_AXES = 2
-_MOST_MM = 200.0
 _LONGEST_NAME = 36  # characters
 
 
-class SweepPanel(QWidget):
+class SweepPanel(SweepControls):
     """A button that searches, and a table whose rows go to the places found.
 
     Parameters
@@ -63,6 +51,8 @@ class SweepPanel(QWidget):
         self, viewer: ViewerModel, window: WindowBox | None = None, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
+        self.button.clicked.connect(self._on_clicked)
+        self.table.chosen.connect(self.go_to)
         self._viewer, self._window = viewer, window
         self._layer: Image | None = None
         self._searched: Image | None = None
@@ -72,77 +62,14 @@ class SweepPanel(QWidget):
         self._hint = ""
         self._current = CurrentJob()
         self.layers = SweepLayers(viewer)
+        for box, which in ((self.show_scores, SCORES), (self.show_map, STITCHED)):
+            box.toggled.connect(lambda on, which=which: self.layers.set_visible(which, on=on))
         self._events = ViewerEvents()
         self._events.connect(viewer.layers.events.removed, self._on_layer_removed)
         self.destroyed.connect(self._current.abandon)
         self.destroyed.connect(self.layers.events.disconnect)
         self.destroyed.connect(self._events.disconnect)
-        self.hits = HitTableModel()
-        self._make_controls()
-        self._lay_out()
         self._update_ready()
-
-    def _make_controls(self) -> None:
-        self.label = QComboBox()
-        self.label.setToolTip("What to look for.")
-        self.label.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.stride = QDoubleSpinBox()
-        self.stride.setRange(0.0, _MOST_MM)
-        self.stride.setDecimals(1)
-        self.stride.setSuffix(" mm")
-        self.stride.setSpecialValueText("half a window")
-        self.stride.setToolTip(
-            "Distance between neighbouring windows. Smaller steps find more and take longer: "
-            "half the step takes about eight times as long."
-        )
-        self.button = QPushButton("Search the whole CT")
-        self.button.setToolTip(
-            "Score the model's window at every place in the CT and list the best places."
-        )
-        self.button.clicked.connect(self._on_clicked)
-        self._bar = QProgressBar()
-        self._bar.hide()
-        self._text = QLabel()
-        self._text.setWordWrap(True)
-        self.table = HitTable(self.hits)
-        self.table.chosen.connect(self.go_to)
-        self.table.hide()
-        self.show_scores = QCheckBox("Scores")
-        self.show_scores.setToolTip(
-            "Each block is the probability of the window centred in it, not an attention map."
-        )
-        self.show_map = QCheckBox("Stitched map")
-        self.show_map.setToolTip(
-            "The attention maps of the best windows on one grid, raw and signed, each at its own "
-            "strength; where windows overlap, their mean."
-        )
-        for box, which in ((self.show_scores, SCORES), (self.show_map, STITCHED)):
-            box.toggled.connect(lambda on, which=which: self.layers.set_visible(which, on=on))
-
-    def _lay_out(self) -> None:
-        form = QGridLayout()
-        form.setColumnStretch(1, 1)
-        form.addWidget(QLabel("Look for"), 0, 0)
-        form.addWidget(self.label, 0, 1)
-        form.addWidget(QLabel("Step"), 1, 0)
-        form.addWidget(self.stride, 1, 1)
-        self._boxes = QWidget()
-        row = QHBoxLayout(self._boxes)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("Show"))
-        row.addWidget(self.show_scores)
-        row.addWidget(self.show_map)
-        row.addStretch(1)
-        self._boxes.hide()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(form)
-        for widget in (self.button, self._bar, self._text, self.table, self._boxes):
-            column.addWidget(widget)
-        column.addStretch(1)
 
     # -- what the host tells ---------------------------------------------------------------------
 
