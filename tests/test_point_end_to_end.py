@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from networks import ConvThenLinear, SumOfVoxels, classifier_of, plain_input, random_ct
 from torch import nn
 
-from napari_hirescam.attention import explain
+from napari_hirescam.attention import METHODS, explain
 from napari_hirescam.attention.export import map_file_name, save_maps
 from napari_hirescam.errors import Cancelled, VolumeError
 from napari_hirescam.io import read_volume
@@ -194,3 +194,9 @@ def test_positive_view_is_rectified_after_the_sum_and_scaled_by_the_whole_map(ex
     assert view.max() == 1.0
     assert (view[attention.values <= 0] == 0).all()
     assert np.allclose(view * attention.maximum, np.maximum(attention.values, 0))
+
+
+def test_files_of_methods_with_similar_names_are_told_apart_by_name() -> None:
+    names = [map_file_name("ct", "mass", method) for method in METHODS]
+    assert len(set(names)) == len(METHODS)
+    assert "ct_mass_gradcamplusplus.nii.gz" in names

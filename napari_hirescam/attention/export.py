@@ -24,8 +24,9 @@ _NAME_LENGTH = 60
 
 def map_file_name(volume_name: str, label: str, method: str) -> str:
     """File name of one map, safe on every system: CT, label, method."""
+    # Grad-CAM++ must not be taken for Grad-CAM.
     parts = (
-        re.sub(r"[^\w.-]+", "_", part).strip("_.")[:_NAME_LENGTH] or "unnamed"
+        re.sub(r"[^\w.-]+", "_", part.replace("+", "plus")).strip("_.")[:_NAME_LENGTH] or "unnamed"
         for part in (volume_name, label, method)
     )
     return f"{'_'.join(parts)}.nii.gz"

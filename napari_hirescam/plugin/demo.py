@@ -99,7 +99,7 @@ def _save(widget: HiResCAMWidget, out: Path) -> list[Path]:
         explanation,
         volume_from_layer(layer),
         found or ranked[:1],
-        tuple(explanation.maps),
+        ("hirescam", "gradcam"),
         out,
         overwrite=True,
     )
