@@ -127,7 +127,7 @@ def _first_that_fits(request: _Request) -> Explanation:
         try:
             with on_device(request.classifier, attempt.device):
                 return _explain_input(request, attempt)
-        except Exception as exc:
+        except Exception as exc:  # allocators say it in several types, some of them plain
             if not ran_out_of_memory(exc):
                 raise
             # Without the frames: they hold the tensors that filled the memory.

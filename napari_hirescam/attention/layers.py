@@ -183,7 +183,7 @@ def _trace(classifier: Classifier) -> LayerTrace:
     shape, output = classifier.input_shape, classifier.spec.output
     try:
         return trace_layers(classifier.network, shape, output)
-    except Exception as exc:
+    except Exception as exc:  # most failures are real and come again; some are of meta only
         logger.info("no trace on the meta device: %s", exc)
         if int(np.prod(shape)) > _LARGEST_REAL_INPUT:
             raise AttributionError(

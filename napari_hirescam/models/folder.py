@@ -146,11 +146,6 @@ def _nothing() -> nn.Module:
     return nn.Identity()
 
 
-def read_spec(file: Path) -> ModelSpec:
-    """Read and validate a model.yaml; ModelFileError names each bad field."""
-    return _read_spec(file)[0]
-
-
 def _read_spec(file: Path) -> tuple[ModelSpec, str]:
     """Read a model.yaml, once, with the SHA-256 of the very bytes that were read."""
     import yaml
