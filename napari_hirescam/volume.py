@@ -8,15 +8,15 @@ inferior, posterior and left. Conversion from and to RAS (NIfTI) and LPS (DICOM)
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.axis_sampling import can_sample_by_axis, sample_by_axis
+from napari_hirescam.source import Segment, Source
 
 #: Slices of the result that :func:`resample` makes at a time.
 _SLAB = 16
@@ -103,36 +103,6 @@ class Grid:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """Where a volume came from and what was done to it while reading.
-
-    Parameters
-    ----------
-    path
-        File or folder it was read from.
-    format
-        "NIfTI", "DICOM", ...
-    grid
-        The grid as stored in the file, its axes in stored order, so that a result can be
-        written back onto it even where reading had to resample.
-    orientation
-        The stored axes in patient letters of the directions they grow to, "RAS" or "LPS" say.
-    notes
-        One sentence for each thing the user should know (resampled, slices dropped, other
-        series in the folder, values that do not look like HU).
-    details
-        Further facts worth keeping: series description, kernel, number of slices.
-    """
-
-    path: Path
-    format: str
-    grid: Grid
-    orientation: str
-    notes: tuple[str, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
 class Volume:
     """Voxels and their place in the patient.
 
@@ -148,11 +118,18 @@ class Volume:
         What the numbers are; a CT is in HU.
     source
         Where it came from, if from a file.
+    segments
+        Of a mask: what its values stand for, as far as the file says.
+    invalid
+        [slice, row, column], True where the number is not a measurement: padding outside the
+        scanner's field of view, slices that were inserted or interpolated. None if all are
+        measured.
 
     Raises
     ------
     ValueError
-        If the voxels are not three-dimensional or the affine is not axis-aligned.
+        If the voxels are not three-dimensional, the affine is not axis-aligned or `invalid`
+        has another shape than the voxels.
     """
 
     voxels: npt.NDArray[Any]
@@ -160,6 +137,8 @@ class Volume:
     name: str = "volume"
     quantity: Quantity = Quantity.HU
     source: Source | None = None
+    segments: tuple[Segment, ...] = ()
+    invalid: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 3:
@@ -167,6 +146,8 @@ class Volume:
         grid = Grid(self.voxels.shape, self.affine)
         if not grid.is_axis_aligned:
             raise ValueError("a volume's axes must run along (I, P, L); resample it first")
+        if self.invalid is not None and self.invalid.shape != self.voxels.shape:
+            raise ValueError("the mask of invalid voxels must have the shape of the voxels")
         object.__setattr__(self, "affine", grid.affine)
 
     @property

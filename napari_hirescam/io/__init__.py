@@ -5,7 +5,18 @@ Everything read here becomes a :class:`~napari_hirescam.volume.Volume` along (I,
 
 from __future__ import annotations
 
+from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError, Item, Picture
 from napari_hirescam.io.nifti_write import write_nifti
-from napari_hirescam.io.registry import can_read, read_volume
+from napari_hirescam.io.registry import can_read, list_items, picture_of, read_volume
 
-__all__ = ["can_read", "read_volume", "write_nifti"]
+__all__ = [
+    "ChoiceNeededError",
+    "ConsentNeededError",
+    "Item",
+    "Picture",
+    "can_read",
+    "list_items",
+    "picture_of",
+    "read_volume",
+    "write_nifti",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
+from napari_hirescam.io.asking import Item, Picture, single_item
 from napari_hirescam.io.dicom_header import SliceHeader, is_dicom
 from napari_hirescam.io.dicom_series import choose_series, holds_dicom
 from napari_hirescam.io.dicom_stack import Stack, stack
 from napari_hirescam.io.frame import patient_letters, to_volume_axes
+from napari_hirescam.io.pictures import middle_picture
 from napari_hirescam.io.quantity import AIR_HU
 from napari_hirescam.io.reading import Reading, check_memory
-from napari_hirescam.volume import Grid, Quantity, Source, Volume
+from napari_hirescam.source import Source
+from napari_hirescam.volume import Grid, Quantity, Volume
 
 _DECODERS = {
     "1.2.840.10008.1.2.4.50": "pylibjpeg-libjpeg",
@@ -88,6 +92,17 @@ def read(path: Path, reading: Reading) -> Volume:
             {"slices": len(ordered.slices), **{k: v for k, v in details.items() if v}},
         ),
     )
+
+
+def items(path: Path, reading: Reading) -> tuple[Item, ...]:
+    """List what the path holds."""
+    reading.check_stop()
+    return single_item(path)
+
+
+def picture(path: Path, key: str, reading: Reading) -> Picture:
+    """Make a picture of the middle slice."""
+    return middle_picture(read(path, replace(reading, series=key or None)))
 
 
 def _check_decoder(header: SliceHeader) -> None:

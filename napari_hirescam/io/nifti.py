@@ -8,6 +8,7 @@ them other voxels without an error. And straight into the array it takes a third
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
+from napari_hirescam.io.asking import Item, Picture, single_item
 from napari_hirescam.io.frame import RAS_TO_IPL, patient_letters, to_volume_axes
 from napari_hirescam.io.nifti_bytes import HEADER_SIZES, StoredImage, read_stored
+from napari_hirescam.io.pictures import middle_picture
 from napari_hirescam.io.quantity import AIR_HU, as_labels, judge
 from napari_hirescam.io.reading import Reading
-from napari_hirescam.volume import FloatArray, Grid, Quantity, Source, Volume
+from napari_hirescam.source import Source
+from napari_hirescam.volume import FloatArray, Grid, Quantity, Volume
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _MM_PER_UNIT = {1: 1000.0, 3: 0.001}
@@ -75,6 +79,17 @@ def read(path: Path, reading: Reading) -> Volume:
             path, "NIfTI", grid, patient_letters(affine), notes + more, _details(image.header)
         ),
     )
+
+
+def items(path: Path, reading: Reading) -> tuple[Item, ...]:
+    """List what the path holds."""
+    reading.check_stop()
+    return single_item(path)
+
+
+def picture(path: Path, key: str, reading: Reading) -> Picture:
+    """Make a picture of the middle slice."""
+    return middle_picture(read(path, replace(reading, series=key or None)))
 
 
 def _details(header: Any) -> dict[str, Any]:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_hirescam.errors import Cancelled, VolumeError
+from napari_hirescam.io.asking import Picture
+from napari_hirescam.source import Repair
 
+PictureCallback = Callable[[Picture], None]
 ProgressCallback = Callable[[int, int], None]
 StopCallback = Callable[[], bool]
 
@@ -22,16 +25,23 @@ class Reading:
     Parameters
     ----------
     series
-        Which series of a DICOM folder: its UID, the beginning of it, or its number.
+        Which of several things under the path: the key of an item; for a DICOM series also the
+        beginning of its UID, or its number. None if there is but one to choose.
+    allow
+        Repairs the user agreed to.
     progress
         Called with (done, total), in bytes or slices.
     should_stop
         Asked between steps; the reader gives up when it answers True.
+    preview
+        Called as soon as there is a slice to show, before the rest is read.
     """
 
     series: str | None = None
+    allow: frozenset[Repair] = frozenset()
     progress: ProgressCallback | None = None
     should_stop: StopCallback | None = None
+    preview: PictureCallback | None = None
 
     def check_stop(self) -> None:
         """Raise :class:`Cancelled` if the caller no longer wants the volume."""

@@ -5,16 +5,25 @@ A new format is one module with a `sniff` and a `read`, and one line in `FORMATS
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io import dicom, nifti
-from napari_hirescam.io.reading import ProgressCallback, Reading, StopCallback
+from napari_hirescam.io.asking import Item, Picture
+from napari_hirescam.io.reading import (
+    PictureCallback,
+    ProgressCallback,
+    Reading,
+    StopCallback,
+)
+from napari_hirescam.source import Repair
 from napari_hirescam.volume import Volume
 
 _HEAD_BYTES = 4096
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -29,17 +38,24 @@ class Format:
         Given a path and its first bytes (none for a folder), says whether `read` is the one to
         judge it. Cheap, and never raises except for `OSError`.
     read
-        Turns the path into a volume or raises `VolumeError`.
+        Turns the path into a volume or raises `VolumeError`; `ChoiceNeededError` where several
+        things could be meant, `ConsentNeededError` where it may not mend without being asked.
+    items
+        Lists what can be read under the path, from headers alone.
+    picture
+        Makes a picture of one item's middle slice, given its key.
     """
 
     name: str
     sniff: Callable[[Path, bytes], bool]
     read: Callable[[Path, Reading], Volume]
+    items: Callable[[Path, Reading], tuple[Item, ...]]
+    picture: Callable[[Path, str, Reading], Picture]
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("NIfTI", nifti.sniff, nifti.read),
-    Format("DICOM", dicom.sniff, dicom.read),
+    Format("NIfTI", nifti.sniff, nifti.read, nifti.items, nifti.picture),
+    Format("DICOM", dicom.sniff, dicom.read, dicom.items, dicom.picture),
 )
 
 
@@ -68,23 +84,29 @@ def read_volume(
     path: str | Path,
     *,
     series: str | None = None,
+    allow: Iterable[Repair | str] = (),
     progress: ProgressCallback | None = None,
     should_stop: StopCallback | None = None,
+    preview: PictureCallback | None = None,
 ) -> Volume:
-    """Read a CT, or a mask on its grid, from a NIfTI file or a DICOM series.
+    """Read a CT, or a mask on its grid, from a file or a folder.
 
     Parameters
     ----------
     path
-        A ``.nii`` or ``.nii.gz`` file, a folder with DICOM files (at any depth), or one file
-        of a DICOM series, whose whole series is then read from the same folder.
+        A NIfTI, NRRD, MetaImage or npz file; a folder with DICOM files (at any depth), a zip of
+        one, a DICOMDIR, or one file of a DICOM series, whose whole series is then read.
     series
-        Which DICOM series: its UID, the beginning of it, or its number. By default the CT
-        series with the most slices; the others are named in the volume's notes.
+        Which of several things under the path, by its key (see :func:`list_items`). For DICOM
+        also the beginning of a series UID, or a series number.
+    allow
+        Repairs the user agrees to, by their names.
     progress
-        Called with (done, total): bytes of a NIfTI file, slices of a DICOM series.
+        Called with (done, total): bytes of a file, slices of a DICOM series.
     should_stop
         Asked every few megabytes or slices whether to give up.
+    preview
+        Called with the first slice that can be shown, before the rest is read.
 
     Returns
     -------
@@ -93,10 +115,52 @@ def read_volume(
     Raises
     ------
     VolumeError
-        If the path does not hold a sound volume; says what is wrong and what helps.
+        If the path does not hold a sound volume; says what is wrong and what helps. The kinds
+        `ChoiceNeededError` and `ConsentNeededError` carry the possible answers.
     Cancelled
         If `should_stop` answered True.
     """
+    agreed = frozenset(Repair(repair) for repair in allow)
+    request = Reading(series, agreed, progress, should_stop, preview)
+    return _with_format(path, lambda entry, found: entry.read(found, request))
+
+
+def list_items(
+    path: str | Path,
+    *,
+    progress: ProgressCallback | None = None,
+    should_stop: StopCallback | None = None,
+) -> tuple[Item, ...]:
+    """List what can be read under a path: series, phases, volumes, masks.
+
+    Only headers are read.
+
+    Raises
+    ------
+    VolumeError
+        If nothing under the path can be understood.
+    Cancelled
+        If `should_stop` answered True.
+    """
+    request = Reading(progress=progress, should_stop=should_stop)
+    return _with_format(path, lambda entry, found: entry.items(found, request))
+
+
+def picture_of(path: str | Path, key: str, *, should_stop: StopCallback | None = None) -> Picture:
+    """Make a picture of the middle slice of one item.
+
+    Raises
+    ------
+    VolumeError
+        If that slice cannot be read.
+    Cancelled
+        If `should_stop` answered True.
+    """
+    request = Reading(series=key, should_stop=should_stop)
+    return _with_format(path, lambda entry, found: entry.picture(found, key, request))
+
+
+def _with_format(path: str | Path, use: Callable[[Format, Path], _Result]) -> _Result:
     path = Path(path)
     try:
         if not path.exists():
@@ -104,7 +168,7 @@ def read_volume(
         found = _find_format(path)
         if found is None:
             raise _unknown(path)
-        return found.read(path, Reading(series, progress, should_stop))
+        return use(found, path)
     except OSError as exc:
         raise VolumeError(
             exc.filename or path,

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from napari.layers import Image, Layer
 
 from napari_hirescam.errors import InputError
-from napari_hirescam.volume import FloatArray, Quantity, Source, Volume
+from napari_hirescam.source import Source
+from napari_hirescam.volume import FloatArray, Quantity, Volume
 
 #: Key of everything this plugin stores in a layer's metadata.
 METADATA_KEY = "napari_hirescam"
