@@ -9,11 +9,16 @@ import numpy.typing as npt
 from napari.layers import Image, Layer
 
 from napari_hirescam.errors import InputError
+from napari_hirescam.plugin.mask_layers import SEGMENTS_KEY, describe_segments, segments_of
 from napari_hirescam.source import Source
 from napari_hirescam.volume import FloatArray, Quantity, Volume
 
 #: Key of everything this plugin stores in a layer's metadata.
 METADATA_KEY = "napari_hirescam"
+#: Key of the volume's source, an object, beside it.
+SOURCE_KEY = f"{METADATA_KEY}_source"
+#: Key of the mask of voxels that are no measurements, None if all are; in the voxels' shape.
+INVALID_KEY = f"{METADATA_KEY}_invalid"
 UNITS = ("mm", "mm", "mm")
 AXIS_LABELS = ("inferior", "posterior", "left")
 
@@ -38,22 +43,33 @@ def layer_from_volume(volume: Volume) -> LayerData:
     Labels become a Labels layer, everything else an Image layer with an explicit window.
     """
     options: dict[str, Any] = {
-        "name": volume.name,
+        "name": layer_name(volume),
         "scale": volume.spacing_mm,
         "translate": tuple(volume.affine[:3, 3]),
         "units": UNITS,
         "axis_labels": AXIS_LABELS,
-        "metadata": {METADATA_KEY: _describe(volume), f"{METADATA_KEY}_source": volume.source},
+        "metadata": {
+            METADATA_KEY: _describe(volume),
+            SOURCE_KEY: volume.source,
+            INVALID_KEY: volume.invalid,
+            SEGMENTS_KEY: volume.segments,
+        },
     }
     if volume.quantity is Quantity.LABELS:
         voxels = volume.voxels
         if not np.issubdtype(voxels.dtype, np.integer):
             voxels = voxels.astype(np.int32)
-        return voxels, options, "labels"
+        return voxels, options | describe_segments(volume.segments), "labels"
     options["contrast_limits"] = display_window(volume.voxels, volume.quantity)
     options["colormap"] = "gray"
     options["interpolation2d"] = "linear"
     return volume.voxels, options, "image"
+
+
+def layer_name(volume: Volume) -> str:
+    """Name a volume's layer; one that was mended on the user's word says so."""
+    mended = volume.source is not None and any(one.asked for one in volume.source.repaired)
+    return f"{volume.name} (repaired)" if mended else volume.name
 
 
 def display_window(voxels: npt.NDArray[Any], quantity: Quantity) -> tuple[float, float]:
@@ -122,18 +138,24 @@ def volume_from_layer(layer: Image) -> Volume:
             "Reset its transform, or resample it to an axis-aligned grid",
         )
     affine = np.eye(4)
+    invalid = layer.metadata.get(INVALID_KEY)
+    if invalid is not None and invalid.shape != voxels.shape:  # the user changed the data
+        invalid = None
     for axis, step in enumerate(np.diag(linear)):
         affine[axis, axis] = abs(step)
         affine[axis, 3] = offset[axis]
         if step < 0:
             voxels = np.flip(voxels, axis)
+            invalid = np.flip(invalid, axis) if invalid is not None else None
             affine[axis, 3] += step * (voxels.shape[axis] - 1)
     return Volume(
         voxels=voxels,
         affine=affine,
         name=layer.name,
         quantity=_quantity(layer, voxels),
-        source=_source_if_unmoved(layer, affine),
+        source=source_if_unmoved(layer),
+        segments=segments_of(layer),
+        invalid=invalid,
     )
 
 
@@ -164,8 +186,13 @@ def _describe(volume: Volume) -> dict[str, Any]:
         described |= {
             "path": str(volume.source.path),
             "format": volume.source.format,
+            "item": volume.source.item,
             "orientation": volume.source.orientation,
             "notes": list(volume.source.notes),
+            "repaired": [
+                {"repair": one.repair.value, "what": one.what, "asked": one.asked}
+                for one in volume.source.repaired
+            ],
         }
     return described
 
@@ -193,10 +220,11 @@ def _quantity(layer: Layer, voxels: npt.NDArray[Any]) -> Quantity:
     return Quantity.HU if voxels[::step, ::step, ::step].min() < -200 else Quantity.UNKNOWN
 
 
-def _source_if_unmoved(layer: Layer, affine: FloatArray) -> Source | None:
-    source = layer.metadata.get(f"{METADATA_KEY}_source")
+def source_if_unmoved(layer: Layer) -> Source | None:
+    """Return where a layer was read from, as long as it lies where it was read."""
+    source = layer.metadata.get(SOURCE_KEY)
     described = layer.metadata.get(METADATA_KEY, {})
     if not isinstance(source, Source) or described.get("shape") != list(layer.data.shape):
         return None
-    unmoved = np.allclose(affine, np.array(described["affine"]), atol=1e-4)
+    unmoved = np.allclose(world_transform(layer), np.array(described["affine"]), atol=1e-4)
     return source if unmoved else None
