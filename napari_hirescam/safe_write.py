@@ -2,30 +2,129 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
+
+
+@dataclass(frozen=True)
+class Section:
+    """A stretch of a file.
+
+    Parameters
+    ----------
+    chunks
+        Makes its bytes, piece by piece; called twice, to write and to compare.
+    gzipped
+        Whether it is compressed. Such a section is the file's last.
+    """
+
+    chunks: Callable[[], Iterable[bytes]]
+    gzipped: bool = False
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Write bytes beside a file's place, make sure they are on the disk, and rename.
+    """Write bytes in the place of whatever the file held before.
 
     Raises
     ------
     OSError
         The place cannot be written; what was there before is untouched.
     """
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:60]}.")
-    temporary = Path(name)
+    write_file(file, [Section(lambda: [content])], overwrite=True)
+
+
+def write_file(file: Path, sections: Sequence[Section], *, overwrite: bool) -> None:
+    """Write beside a file's place, see that it is on the disk, compare it, and rename.
+
+    Parameters
+    ----------
+    file
+        Where it is to stand.
+    sections
+        Its content.
+    overwrite
+        Whether a file that stands there may be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        There is a file, and it may not be replaced.
+    OSError
+        The place cannot be written, or reads back differently; what was there before is
+        untouched.
+    """
+    if not overwrite and file.exists():
+        raise _is_there(file)
+    # A name of its own: two writers at once must not share a half-written file.
+    part = file.with_name(f".{file.name[:60]}.{uuid.uuid4().hex}.part")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+        with part.open("xb") as stream:
+            for section in sections:
+                _write(stream, section)
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes files for the owner alone; a result is for whoever may read the folder.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(file)
+        with part.open("rb") as stream:
+            same = all(_reads_same(stream, section) for section in sections)
+            if not same or stream.read(1):
+                raise OSError(errno.EIO, "what was written reads back differently", str(file))
+        _rename(part, file, overwrite=overwrite)
     finally:
-        temporary.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+
+
+def _write(stream: IO[bytes], section: Section) -> None:
+    with ExitStack() as stack:
+        target = stream
+        if section.gzipped:
+            from isal import igzip
+
+            # No name and no time inside, so that equal content gives equal files.
+            pack: Any = igzip.IGzipFile
+            target = stack.enter_context(pack(filename="", mode="wb", fileobj=stream, mtime=0))
+        for chunk in section.chunks():
+            # A disk may take a part of it, and only say so in the answer.
+            if target.write(chunk) != len(chunk):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _reads_same(stream: IO[bytes], section: Section) -> bool:
+    with ExitStack() as stack:
+        source = stream
+        if section.gzipped:
+            from isal import igzip
+
+            unpack: Any = igzip.IGzipFile
+            source = stack.enter_context(unpack(fileobj=stream, mode="rb"))
+        try:
+            if any(source.read(len(chunk)) != chunk for chunk in section.chunks()):
+                return False
+            # Reading past the end is what makes the checksum be compared.
+            return not section.gzipped or not source.read(1)
+        except (EOFError, OSError) as exc:
+            if isinstance(exc, OSError) and exc.errno is not None:
+                raise
+            return False  # not even sound
+
+
+def _rename(part: Path, file: Path, *, overwrite: bool) -> None:
+    if overwrite:
+        part.replace(file)
+        return
+    try:
+        os.link(part, file)  # unlike renaming, never takes the place of another
+    except FileExistsError:
+        raise _is_there(file) from None
+    except OSError as exc:  # no links on this kind of disk
+        if file.exists():
+            raise _is_there(file) from exc
+        part.rename(file)
+
+
+def _is_there(file: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, "there is a file of this name", str(file))

@@ -6,10 +6,11 @@ changes signs and order of coordinates, and is exact in both directions.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import permutations
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,15 @@ import numpy.typing as npt
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.quantity import AIR_HU
 from napari_hirescam.io.reading import check_memory
-from napari_hirescam.volume import FloatArray, Grid, Quantity, resample, scaling, translation
+from napari_hirescam.volume import (
+    FloatArray,
+    Grid,
+    Quantity,
+    Volume,
+    resample,
+    scaling,
+    translation,
+)
 
 RAS_TO_IPL: FloatArray = np.array(
     [[0.0, 0, -1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64
@@ -83,22 +92,14 @@ def to_volume_axes(
     VolumeError
         If the straight grid around an oblique volume does not fit into memory.
     """
-    order = _index_axes(affine)
-    voxels = stored.transpose(order)
-    turned = np.array(affine, dtype=np.float64)
-    turned[:3, :3] = affine[:3, list(order)]
-    for axis in range(3):
-        if turned[axis, axis] < 0:
-            voxels = np.flip(voxels, axis)
-            turned[:3, 3] += turned[:3, axis] * (voxels.shape[axis] - 1)
-            turned[:3, axis] *= -1
-    turned += 0.0  # no negative zeros
-
-    straight = _straightened(Grid(voxels.shape, turned))
+    turn = _turn(Grid(stored.shape, affine))
+    voxels = np.flip(stored.transpose(turn.order), turn.flipped)
+    turned = turn.grid.affine
+    straight = _straightened(turn.grid)
     if straight is not None:
         return voxels, straight, ()
 
-    target = _covering_grid(Grid(voxels.shape, turned), subject)
+    target = _covering_grid(turn.grid, subject)
     # Interpolation works in float32 and holds the source, the result and a mask at once.
     check_memory(subject, 4 * voxels.size + 9 * prod(target.shape))
     cosines = np.abs(np.diag(turned)[:3]) / np.linalg.norm(turned[:3, :3], axis=0)
@@ -112,6 +113,67 @@ def to_volume_axes(
         f"resampled once onto a straight grid; results are written on the stored one."
     )
     return resampled, target.affine, (note,)
+
+
+def on_source_grid(
+    values: npt.NDArray[Any], volume: Volume, order: Literal[0, 1]
+) -> npt.NDArray[Any]:
+    """Bring values from a volume's own grid onto that of the file it was read from.
+
+    Where reading only turned the stored axes, this turns them back and each number stays what
+    it is; where reading resampled (oblique or tilted scans), this samples once more.
+
+    Parameters
+    ----------
+    values
+        [slice, row, column], one for each voxel of `volume`.
+    volume
+        Where they lie.
+    order
+        0 nearest (masks), 1 linear (maps); matters only where reading resampled.
+
+    Returns
+    -------
+    The values on `volume.export_grid`, in the same number type.
+
+    Raises
+    ------
+    ValueError
+        If the values are not on the volume's grid.
+    """
+    if values.shape != volume.voxels.shape:
+        raise ValueError(
+            f"values of shape {values.shape} are not on a volume of {volume.voxels.shape}"
+        )
+    target = volume.export_grid
+    turn = _turn(target)
+    straight = _straightened(turn.grid)
+    if straight is not None and Grid(turn.grid.shape, straight).same_place_as(volume.grid):
+        return np.flip(values, turn.flipped).transpose(np.argsort(turn.order))
+    plain = values.view(np.uint8) if values.dtype == np.bool_ else values
+    return resample(plain, volume.affine, target, order=order).astype(values.dtype, copy=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Turn:
+    """How stored axes become (I, P, L): transposed by `order`, then `flipped`, then on `grid`."""
+
+    order: tuple[int, int, int]
+    flipped: tuple[int, ...]
+    grid: Grid
+
+
+def _turn(grid: Grid) -> _Turn:
+    order = _index_axes(grid.affine)
+    a, b, c = (grid.shape[axis] for axis in order)
+    turned = np.array(grid.affine)
+    turned[:3, :3] = grid.affine[:3, list(order)]
+    flipped = tuple(axis for axis in range(3) if turned[axis, axis] < 0)
+    for axis in flipped:
+        turned[:3, 3] += turned[:3, axis] * ((a, b, c)[axis] - 1)
+        turned[:3, axis] *= -1
+    turned += 0.0  # no negative zeros
+    return _Turn(order, flipped, Grid((a, b, c), turned))
 
 
 def _outside(voxels: npt.NDArray[Any], quantity: Quantity) -> float:

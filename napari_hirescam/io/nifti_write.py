@@ -1,27 +1,31 @@
-"""Write masks and maps as NIfTI, and make sure that what is on disk is what was meant."""
+"""Write masks and maps as NIfTI."""
 
 from __future__ import annotations
 
-import json
-import os
-import uuid
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.frame import IPL_TO_RAS
-from napari_hirescam.io.nifti_bytes import read_stored
-from napari_hirescam.volume import FloatArray, Grid
+from napari_hirescam.io.writing import SAME_PLACE_MM, as_json, lies_as_in, put, storable
+from napari_hirescam.safe_write import Section
+from napari_hirescam.source import Repair, Segment, Source
+from napari_hirescam.volume import Grid
 
 _SCANNER = 1  # the form code "scanner-based anatomical coordinates"
 _COMMENT = 6  # the extension code for plain text
+_CARET = 30  # the extension code of Caret's XML, in which label tables are written
+_LABEL_INTENT = 1002
 _DESCRIPTION_BYTES = 79  # of 80; the last stays zero
-_LONGEST_AXIS = 32767
-_FORMS_AGREE_MM = 1e-3
+_LONGEST_AXIS = 32767  # what a NIfTI-1 file can count
+_NIFTI_2 = 540  # length of its header
+_MM_PER_UNIT = {1: 1000.0, 3: 0.001}
 
 
 def write_nifti(
@@ -29,11 +33,13 @@ def write_nifti(
     values: npt.NDArray[Any],
     grid: Grid,
     *,
+    like: Source | None = None,
+    segments: Sequence[Segment] = (),
     description: str = "",
     provenance: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write an array as a NIfTI-1 file.
+    """Write an array as a NIfTI file.
 
     The file appears under its name only when it is complete and has been read back and
     compared, so a full disk never leaves half a result behind.
@@ -47,6 +53,13 @@ def write_nifti(
         float32).
     grid
         Index to (I, P, L) mm; need not be axis-aligned.
+    like
+        Where the values come from. If that is a NIfTI file with this grid, the fields that
+        place the voxels are taken over bit for bit; of two forms that contradict each other,
+        only the one the user chose.
+    segments
+        What the values of a mask stand for; goes into an extension of the header, in the XML
+        that Caret, Connectome Workbench and TotalSegmentator use.
     description
         Goes into the header, cut to 79 bytes.
     provenance
@@ -67,100 +80,105 @@ def write_nifti(
         If `values` and `grid` differ in shape, or the numbers are neither integers nor floats.
     """
     path = Path(path)
-    values = _storable(values)
-    if values.shape != grid.shape:
-        raise ValueError(f"values of shape {values.shape} do not lie on a grid of {grid.shape}")
-    if not path.name.endswith((".nii", ".nii.gz")):
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
         raise VolumeError(path, "the name is not that of a NIfTI file", "End it in .nii.gz")
-    if path.exists() and not overwrite:
-        raise VolumeError(path, "there is a file of this name", "Choose another name or allow it")
-    header = _header(values, grid, description, provenance)
-    # A name of its own: two writers at once must not share a half-written file.
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        try:
-            _write(part, values, header, compressed=path.name.endswith(".gz"))
-            _compare(path, part, values, header)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as exc:
-        raise VolumeError(
-            path,
-            f"it cannot be written ({exc.strerror or exc})",
-            "Check that the folder exists, may be written to and has room",
-        ) from exc
-    return path
+    values = storable(values, grid)
+    header = _header(values, grid, like)
+    if segments:
+        header["intent_code"] = _LABEL_INTENT
+    text = description.encode("utf-8")[:_DESCRIPTION_BYTES].decode("utf-8", "ignore")
+    header["descrip"] = text.encode("utf-8")
+    _extend(header, segments, provenance)
+    content = Section(partial(_chunks, header, values), gzipped=path.name.lower().endswith(".gz"))
+    return put(path, [content], overwrite=overwrite)
 
 
-def _storable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8)
-    if values.dtype == np.float16:
-        return values.astype(np.float32)
-    if values.dtype.kind not in "iuf" or values.dtype.itemsize > 8:
-        raise ValueError(f"numbers of type {values.dtype} cannot be written as NIfTI")
-    if values.ndim != 3 or max(values.shape) > _LONGEST_AXIS:
-        raise ValueError(f"an array of shape {values.shape} cannot be written as NIfTI-1")
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-
-def _header(
-    values: npt.NDArray[Any], grid: Grid, description: str, provenance: dict[str, Any] | None
-) -> Any:
+def _header(values: npt.NDArray[Any], grid: Grid, like: Source | None) -> Any:
     import nibabel as nib
-    from nibabel.nifti1 import Nifti1Extension
 
-    ras = IPL_TO_RAS @ grid.affine
-    new: Any = nib.Nifti1Header
-    header = new()
+    known = like if like is not None and lies_as_in(like, "NIfTI", grid) else None
+    large = max(values.shape) > _LONGEST_AXIS
+    if known is not None:
+        large = large or int(known.stored_geometry.get("sizeof_hdr", 0)) == _NIFTI_2
+    kind: Any = nib.Nifti2Header if large else nib.Nifti1Header
+    header = kind(endianness="<")
     header.set_data_dtype(values.dtype)
     header.set_data_shape(values.shape)
     header.set_slope_inter(1, 0)
+    if known is not None and _take_geometry(header, known, grid):
+        return header
+    ras = IPL_TO_RAS @ grid.affine
     header.set_qform(ras, _SCANNER)
     header.set_sform(ras, _SCANNER)
     # A quaternion cannot hold shear: rather none than one that says something else.
-    if not _same_place(grid, header.get_qform()):
+    if not _places(header.get_qform(), grid):
         header["qform_code"] = 0
     header.set_xyzt_units("mm")
-    text = description.encode("utf-8")[:_DESCRIPTION_BYTES].decode("utf-8", "ignore")
-    header["descrip"] = text.encode("utf-8")
-    if provenance is not None:
-        content = json.dumps(provenance, ensure_ascii=False, sort_keys=True, allow_nan=False)
-        header.extensions.append(Nifti1Extension(_COMMENT, content.encode("utf-8")))
     return header
 
 
-def _same_place(grid: Grid, ras: FloatArray) -> bool:
-    other = Grid(grid.shape, IPL_TO_RAS.T @ ras)
-    return grid.same_place_as(other, _FORMS_AGREE_MM)
+def _take_geometry(header: Any, like: Source, grid: Grid) -> bool:
+    """Copy the source's fields; False, with the header as it was, if they do not say `grid`."""
+    before = header.copy()
+    for name, value in like.stored_geometry.items():
+        if name != "sizeof_hdr":
+            header[name] = value
+    done = {repaired.repair for repaired in like.repaired}
+    if Repair.USE_SFORM in done:
+        header["qform_code"] = 0
+    if Repair.USE_QFORM in done:
+        header["sform_code"] = 0
+    factor = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+    try:
+        ras = header.get_sform() if header["sform_code"] > 0 else header.get_qform()
+        if _places(np.diag([factor, factor, factor, 1.0]) @ ras, grid):
+            return True
+    except ValueError:  # a quaternion or an affine that is none
+        pass
+    for name in like.stored_geometry:
+        header[name] = before[name]
+    return False
 
 
-def _write(path: Path, values: npt.NDArray[Any], header: Any, *, compressed: bool) -> None:
-    from isal import igzip
-
-    with ExitStack() as stack:
-        file = stack.enter_context(path.open("xb"))
-        stream: IO[bytes] = file
-        if compressed:
-            # No name and no time inside, so that equal content gives equal files.
-            pack: Any = igzip.IGzipFile
-            stream = stack.enter_context(pack(filename="", mode="wb", fileobj=file, mtime=0))
-        header.write_to(stream)
-        for k in range(values.shape[2]):
-            stream.write(values[:, :, k].tobytes(order="F"))
-        if compressed:
-            stream.close()
-        file.flush()
-        os.fsync(file.fileno())
+def _places(ras_mm: npt.NDArray[np.float64], grid: Grid) -> bool:
+    return grid.same_place_as(Grid(grid.shape, IPL_TO_RAS.T @ ras_mm), SAME_PLACE_MM)
 
 
-def _compare(path: Path, part: Path, values: npt.NDArray[Any], header: Any) -> None:
-    stored = read_stored(part)
-    same = stored.header.binaryblock == header.binaryblock and np.array_equal(
-        stored.voxels, values, equal_nan=values.dtype.kind == "f"
-    )
-    if not same:
-        raise VolumeError(
-            path, "what was written reads back differently", "Check the disk, or use another one"
+def _extend(header: Any, segments: Sequence[Segment], provenance: dict[str, Any] | None) -> None:
+    from nibabel.nifti1 import Nifti1Extension
+
+    if segments:
+        header.extensions.append(Nifti1Extension(_CARET, _label_table(segments)))
+    if provenance is not None:
+        header.extensions.append(Nifti1Extension(_COMMENT, as_json(provenance).encode("utf-8")))
+
+
+def _label_table(segments: Sequence[Segment]) -> bytes:
+    root = ElementTree.Element("CaretExtension")
+    information = ElementTree.SubElement(root, "VolumeInformation", Index="0")
+    table = ElementTree.SubElement(information, "LabelTable")
+    for segment in segments:
+        red, green, blue = segment.colour or (1.0, 1.0, 1.0)
+        label = ElementTree.SubElement(
+            table,
+            "Label",
+            Key=str(segment.value),
+            Red=f"{red:.6g}",
+            Green=f"{green:.6g}",
+            Blue=f"{blue:.6g}",
+            Alpha="1",
         )
+        label.text = segment.name
+    ElementTree.SubElement(information, "VolumeType").text = "Label"
+    content: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content
+
+
+def _chunks(header: Any, values: npt.NDArray[Any]) -> Iterable[bytes]:
+    import io
+
+    head = io.BytesIO()
+    header.write_to(head)
+    yield head.getvalue()
+    for k in range(values.shape[2]):
+        yield values[:, :, k].tobytes(order="F")
