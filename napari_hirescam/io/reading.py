@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_hirescam.errors import Cancelled, VolumeError
@@ -47,6 +47,17 @@ class Reading:
         """Raise :class:`Cancelled` if the caller no longer wants the volume."""
         if self.should_stop is not None and self.should_stop():
             raise Cancelled("reading was stopped")
+
+    def share(self, first: float, last: float) -> Reading:
+        """Give a step of the reading its part, from 0 to 1, of the whole progress."""
+        whole, report = 1000, self.progress
+        if report is None:
+            return self
+
+        def part(done: int, total: int) -> None:
+            report(round(whole * (first + (last - first) * done / max(total, 1))), whole)
+
+        return replace(self, progress=part)
 
     def step(self, done: int, total: int) -> None:
         """Report progress and honour a wish to stop."""

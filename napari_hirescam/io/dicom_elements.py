@@ -1,0 +1,353 @@
+"""The data elements of a DICOM file before its pixels, as bytes.
+
+Most files are walked through directly, which is several times faster than building a data set;
+whatever is out of the ordinary is left to pydicom. Both give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from napari_hirescam.io.reading import available_memory
+
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+
+UNDEFINED = 0xFFFFFFFF
+_FIRST_READ = 32 << 10
+_LONGEST_WALK = 8 << 20
+_DEEPEST = 8
+_INFLATED_AT_MOST = 1 << 31
+
+_TRANSFER_SYNTAX = 0x00020010
+_PIXEL_TAGS = {0x7FE00008: 32, 0x7FE00009: 64, 0x7FE00010: 0}
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+
+_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+
+
+@dataclass(frozen=True)
+class Element:
+    """One data element: its VR ("" where the file leaves it to the dictionary) and its bytes."""
+
+    vr: str
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Elements:
+    """What a DICOM file holds before its pixels.
+
+    Parameters
+    ----------
+    transfer_syntax
+        As the file states it; "" if it does not.
+    is_big_endian
+        Of the data set's numbers.
+    values
+        The elements asked for, by tag.
+    sequences
+        Tags of those that are sequences, asked for and there.
+    pixels_at
+        Offset and length of the pixels; the length is `UNDEFINED` for encapsulated ones, which
+        are compressed. In the inflated data set if the file is deflated. None without pixels.
+    float_bits
+        32 or 64 if the pixels are floating point, else 0.
+    """
+
+    transfer_syntax: str
+    is_big_endian: bool
+    values: Mapping[int, Element]
+    sequences: frozenset[int]
+    pixels_at: tuple[int, int] | None
+    float_bits: int
+
+
+def read_elements(
+    stream: BinaryIO, wanted: Collection[int], is_right: Callable[[bytes], bool] | None = None
+) -> Elements | None:
+    """Read the wanted elements in front of the pixels.
+
+    Parameters
+    ----------
+    stream
+        The open file, at its beginning.
+    wanted
+        Tags, of the data set's top level.
+    is_right
+        Judges the first bytes, so that a file of another kind is opened but once.
+
+    Returns
+    -------
+    None if `is_right` says no.
+
+    Raises
+    ------
+    ValueError, EOFError, and whatever pydicom raises on a damaged file.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    length = _FIRST_READ
+    head = stream.read(length)
+    if is_right is not None and not is_right(head):
+        return None
+    while True:
+        is_whole = len(head) >= size
+        try:
+            syntax, start = _walk_meta(head)
+            if syntax == DEFLATED:
+                stream.seek(start)
+                return _inflated_elements(inflate(stream.read()), wanted)
+            return _walk(head, start, syntax, wanted, is_whole=is_whole)
+        except _UnusualError:
+            break
+        except (struct.error, IndexError):  # goes on behind what was read
+            if is_whole or length >= _LONGEST_WALK:
+                break
+            length *= 16
+            head += stream.read(length - len(head))
+    stream.seek(0)
+    return _by_pydicom(_Clipped(stream, size), wanted)
+
+
+def inflate(data: bytes) -> bytes:
+    """Inflate the data set of a deflated file.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or would fill the memory.
+    """
+    limit = min(_INFLATED_AT_MOST, (available_memory() or _INFLATED_AT_MOST) // 2)
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = engine.decompress(data, limit)
+    except zlib.error as exc:
+        raise ValueError(f"its deflated content is damaged: {exc}") from exc
+    if engine.unconsumed_tail:
+        raise ValueError("its deflated content is too large for the memory")
+    if not engine.eof:
+        raise ValueError("its deflated content ends early")
+    return inflated
+
+
+def inflated_file(path: Path) -> bytes:
+    """Inflate the data set of a file in the deflated transfer syntax."""
+    data = path.read_bytes()
+    try:
+        syntax, start = _walk_meta(data)
+    except (_UnusualError, struct.error, IndexError) as exc:
+        raise ValueError("it does not say that its content is deflated") from exc
+    if syntax != DEFLATED:
+        raise ValueError("its content is not deflated after all")
+    return inflate(data[start:])
+
+
+class _UnusualError(Exception):
+    """The file is written in a way that is better left to pydicom."""
+
+
+_EXPLICIT = struct.Struct("<HH2sH").unpack_from
+_IMPLICIT = struct.Struct("<HHI").unpack_from
+_LENGTH = struct.Struct("<I").unpack_from
+
+
+def _next(data: bytes, at: int, *, explicit: bool) -> tuple[int, bytes, int, int]:
+    """Tag, VR, length and beginning of the value of the element at an offset."""
+    if explicit:
+        group, element, vr, length = _EXPLICIT(data, at)
+        if vr in _SHORT_VRS:
+            return (group << 16) | element, vr, length, at + 8
+        if vr in _LONG_VRS:
+            return (group << 16) | element, vr, _LENGTH(data, at + 8)[0], at + 12
+        if group != 0xFFFE:
+            raise _UnusualError
+    group, element, length = _IMPLICIT(data, at)
+    return (group << 16) | element, b"", length, at + 8
+
+
+def _walk(
+    data: bytes, at: int, syntax: str, wanted: Collection[int], *, is_whole: bool
+) -> Elements:
+    if not syntax or syntax == EXPLICIT_BIG:
+        raise _UnusualError
+    explicit = syntax != IMPLICIT_LITTLE
+    values: dict[int, Element] = {}
+    sequences: set[int] = set()
+    last, end = 0, len(data)
+    while True:
+        if at == end and is_whole:
+            return Elements(syntax, False, values, frozenset(sequences), None, 0)
+        tag, vr, length, start = _next(data, at, explicit=explicit)
+        if tag <= last or (not explicit and _looks_explicit(data, at)):
+            raise _UnusualError
+        last = tag
+        if tag in _PIXEL_TAGS:
+            place = (start, length)
+            return Elements(syntax, False, values, frozenset(sequences), place, _PIXEL_TAGS[tag])
+        if tag >= 0x7FE00000 and tag >> 16 == 0x7FE0 and tag & 0xFFFF > 0x10:
+            raise _UnusualError
+        if length == UNDEFINED:
+            if vr not in {b"SQ", b""}:
+                raise _UnusualError
+            at = _skip_items(data, start, explicit=explicit, depth=0)
+            if tag in wanted:
+                sequences.add(tag)
+            continue
+        at = start + length
+        if tag in wanted and vr == b"SQ":
+            sequences.add(tag)
+        elif tag in wanted:
+            if at > end:
+                raise IndexError
+            values[tag] = Element(vr.decode("ascii"), data[start:at])
+
+
+def _looks_explicit(data: bytes, at: int) -> bool:
+    return data[at + 4 : at + 6] in _SHORT_VRS or data[at + 4 : at + 6] in _LONG_VRS
+
+
+def _walk_meta(data: bytes) -> tuple[str, int]:
+    """Transfer syntax, and where the data set begins."""
+    if data[128:132] != b"DICM":
+        raise _UnusualError
+    at, syntax = 132, ""
+    while data[at : at + 2] == b"\x02\x00":
+        tag, _, length, start = _next(data, at, explicit=True)
+        if length == UNDEFINED:
+            raise _UnusualError
+        at = start + length
+        if at > len(data):
+            raise IndexError
+        if tag == _TRANSFER_SYNTAX:
+            syntax = data[start:at].decode("latin-1").strip("\0 ")
+    return syntax, at
+
+
+def _skip_items(data: bytes, at: int, *, explicit: bool, depth: int) -> int:
+    """Go to the end of a sequence of undefined length."""
+    if depth > _DEEPEST:
+        raise _UnusualError
+    while True:
+        tag, _, length, at = _next(data, at, explicit=False)
+        if tag == _SEQUENCE_END:
+            return at
+        if tag != _ITEM:
+            raise _UnusualError
+        if length != UNDEFINED:
+            at += length
+            continue
+        while True:
+            tag, vr, length, start = _next(data, at, explicit=explicit)
+            if tag == _ITEM_END:
+                at = start
+                break
+            if length != UNDEFINED:
+                at = start + length
+            elif vr in {b"SQ", b""}:
+                at = _skip_items(data, start, explicit=explicit, depth=depth + 1)
+            else:
+                raise _UnusualError
+
+
+def _inflated_elements(data: bytes, wanted: Collection[int]) -> Elements:
+    try:
+        return _walk(data, 0, DEFLATED, wanted, is_whole=True)
+    except (_UnusualError, struct.error, IndexError):
+        from pydicom.filereader import read_dataset
+
+        stream = io.BytesIO(data)
+        dataset = read_dataset(
+            stream, False, True, stop_when=_at_pixels, specific_tags=sorted(wanted)
+        )
+        return _collected(dataset, DEFLATED, stream, is_implicit=False, is_big_endian=False)
+
+
+class _Clipped:
+    """A file for pydicom that never promises more bytes than there are.
+
+    A damaged length would otherwise make Python reserve gigabytes before it reads.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream, self._size = stream, size
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, count: int = -1) -> bytes:
+        left = max(self._size - self._stream.tell(), 0)
+        return self._stream.read(left if count < 0 else min(count, left))
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _encoded(value: Any) -> bytes:
+    if value is None or isinstance(value, bytes):
+        return value or b""
+    texts = [value] if isinstance(value, str) else list(value)
+    return "\\".join(map(str, texts)).encode("ascii", "replace")
+
+
+def _by_pydicom(stream: _Clipped, wanted: Collection[int]) -> Elements:
+    import pydicom
+
+    dataset = pydicom.dcmread(
+        stream, stop_before_pixels=True, force=True, specific_tags=sorted(wanted)
+    )
+    is_implicit, is_little = dataset.original_encoding
+    return _collected(
+        dataset,
+        str(dataset.file_meta.get("TransferSyntaxUID", "")),
+        stream,
+        is_implicit=bool(is_implicit),
+        is_big_endian=not is_little,
+    )
+
+
+def _at_pixels(tag: int, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's way
+    return tag in _PIXEL_TAGS
+
+
+def _collected(
+    dataset: Any, syntax: str, stream: Any, *, is_implicit: bool, is_big_endian: bool
+) -> Elements:
+    """Take the raw elements out of a data set that was read up to its pixels."""
+    from pydicom.dataelem import RawDataElement
+
+    values: dict[int, Element] = {}
+    sequences: set[int] = set()
+    for tag in dataset.keys():  # noqa: SIM118 - iterating itself would convert the values
+        element = dataset.get_item(tag)
+        if element.VR == "SQ":
+            sequences.add(int(tag))
+        if not isinstance(element, RawDataElement):
+            # Sequences of undefined length, the character set and empty text come converted.
+            if element.VR != "SQ":
+                values[int(tag)] = Element(element.VR, _encoded(element.value))
+        elif element.value is not None:
+            values[int(tag)] = Element(element.VR or "", element.value)
+    order = ">" if is_big_endian else "<"
+    start = stream.tell()
+    head = stream.read(12)
+    pixels_at, float_bits = None, 0
+    if len(head) >= 8:
+        group, number = struct.unpack_from(order + "HH", head)
+        tag = (group << 16) | number
+        if tag in _PIXEL_TAGS:
+            is_long = not is_implicit and head[4:6] in _LONG_VRS
+            width = 12 if is_long else 8
+            if is_long or is_implicit:
+                (length,) = struct.unpack_from(order + "I", head, width - 4)
+            else:
+                (length,) = struct.unpack_from(order + "H", head, 6)
+            pixels_at, float_bits = (start + width, length), _PIXEL_TAGS[tag]
+    return Elements(syntax, is_big_endian, values, frozenset(sequences), pixels_at, float_bits)
