@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +12,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_hirescam.errors import HirescamError, InputError
+from napari_hirescam.source import Repair
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from napari_hirescam.attention import Guarantee
+    from napari_hirescam.io import Item
     from napari_hirescam.models import Classifier, TrustRequest
     from napari_hirescam.models.trust import AskTrust
     from napari_hirescam.volume import Volume
 
-CTPath = Annotated[Path, typer.Argument(help="NIfTI file or DICOM folder", show_default=False)]
+CTPath = Annotated[
+    Path,
+    typer.Argument(
+        help="DICOM folder, file or zip; NIfTI, NRRD, MetaImage or npz file", show_default=False
+    ),
+]
 ModelPath = Annotated[
     Path, typer.Option("--model", help="model folder, or its zip", show_default=False)
 ]
@@ -42,7 +50,18 @@ TargetLayer = Annotated[
     str | None,
     typer.Option("--target-layer", help="explain this layer; `layers` lists what there is"),
 ]
-Series = Annotated[str | None, typer.Option(help="UID or number of the DICOM series to read")]
+Series = Annotated[
+    str | None,
+    typer.Option(help="which of several things in the file or folder; `info` lists them"),
+]
+Allow = Annotated[
+    list[Repair] | None,
+    typer.Option("--allow", help="agree to this repair of the scan; repeat for more"),
+]
+AssumeHU = Annotated[
+    bool,
+    typer.Option("--assume-hu", help="take the values for HU although they do not look so"),
+]
 
 
 _WIDE = 200  # characters
@@ -58,7 +77,69 @@ def errors_in_one_line() -> Iterator[Console]:
         yield console
     except HirescamError as exc:
         console.print(f"Error: {exc}", style="red", highlight=False, markup=False)
+        _print_answers(console, exc)
         raise typer.Exit(1) from exc
+
+
+def _print_answers(console: Console, error: HirescamError) -> None:
+    """Where a reader asks something, print the options that answer it."""
+    from napari_hirescam.geometry_report import effect_of
+    from napari_hirescam.io import ChoiceNeededError, ConsentNeededError
+
+    if isinstance(error, ChoiceNeededError):
+        console.print(item_table(error.items))
+    elif isinstance(error, ConsentNeededError):
+        for repair in error.repairs:
+            console.print(
+                f"--allow {repair.value}  {effect_of(repair)}", highlight=False, markup=False
+            )
+
+
+def item_table(items: Sequence[Item]) -> Table:
+    """Make the table of what a path holds, with the keys --series takes."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    from napari_hirescam.geometry_report import times
+
+    headers = ("kind", "description", "slices", "size", "spacing mm", "kernel", "remark")
+    # A key is there to be copied: never shortened.
+    key = Column("--series", no_wrap=True, overflow="fold")
+    table = Table(key, *(Column(name, overflow="fold") for name in headers), box=SIMPLE_HEAD)
+    for item in items:
+        remark = item.problem
+        if item.needs:
+            remark += f"; --allow {' or '.join(item.needs)}"
+        table.add_row(
+            Text(item.key if item.is_readable else "-"),
+            Text(item.kind),
+            Text(f"{item.number}: {item.title}" if item.number else item.title),
+            str(item.n_slices) if item.n_slices else "",
+            times(item.size) if item.size else "",
+            times(item.spacing_mm) if item.spacing_mm else "",
+            Text(item.kernel),
+            Text(remark),
+        )
+    return table
+
+
+def read_ct(
+    console: Console,
+    path: Path,
+    *,
+    series: str | None,
+    allow: Iterable[Repair] | None,
+    assume_hu: bool = False,
+) -> Volume:
+    """Read a CT with a progress bar, and print what the reader found worth saying."""
+    from napari_hirescam.io import read_volume
+
+    with progress_bar(console, "Reading the CT") as tell:
+        volume = read_volume(path, series=series, allow=allow or (), progress=tell)
+    for text in volume.source.notes if volume.source else ():
+        note(console, text)
+    return as_hu(volume) if assume_hu else volume
 
 
 @contextmanager

@@ -9,6 +9,8 @@ import typer
 
 from napari_hirescam.cli.app import app
 from napari_hirescam.cli.common import (
+    Allow,
+    AssumeHU,
     At,
     CTPath,
     Device,
@@ -16,13 +18,13 @@ from napari_hirescam.cli.common import (
     Series,
     TargetLayer,
     Trust,
-    as_hu,
     errors_in_one_line,
     in_words,
     load_classifier,
     note,
     parse_point,
     progress_bar,
+    read_ct,
     require_known,
     wide_console,
 )
@@ -55,22 +57,19 @@ def explain_command(
         typer.Option(help="where cells lie: their receptive field, or stretched as in the paper"),
     ] = None,
     series: Series = None,
+    allow: Allow = None,
     device: Device = None,
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="faster on some devices, less exact")
     ] = False,
     trust: Trust = False,
-    assume_hu: Annotated[
-        bool,
-        typer.Option("--assume-hu", help="take the values for HU although they do not look so"),
-    ] = False,
+    assume_hu: AssumeHU = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace files in --out")] = False,
 ) -> None:
     """Score a CT and write the attention maps as NIfTI on the CT's own grid."""
     with errors_in_one_line() as console:
         from napari_hirescam.attention import METHODS, explain
         from napari_hirescam.attention.export import refuse_existing, save_maps
-        from napari_hirescam.io import read_volume
 
         methods = method or ["hirescam"]
         require_known("--method", methods, METHODS)
@@ -80,12 +79,7 @@ def explain_command(
         if not overwrite:
             # The scores are always written: an earlier run is met before the work, not after.
             refuse_existing(out, [])
-        with progress_bar(console, "Reading the CT") as tell:
-            volume = read_volume(ct, series=series, progress=tell)
-        if assume_hu:
-            volume = as_hu(volume)
-        for text in volume.source.notes if volume.source else ():
-            note(console, text)
+        volume = read_ct(console, ct, series=series, allow=allow, assume_hu=assume_hu)
         with progress_bar(console, "Computing") as tell:
             result = explain(
                 volume,

@@ -1,4 +1,4 @@
-"""``info`` and ``layers``: what a model is, and what its maps can be trusted for."""
+"""``layers``, and what ``info`` says of a model: what its maps can be trusted for."""
 
 from __future__ import annotations
 
@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from napari_hirescam.attention import TargetReport
     from napari_hirescam.models import Classifier
     from napari_hirescam.models.spec import InputSpec
-
-
-@app.command()
-def info(
-    model: Annotated[Path, typer.Argument(help="model folder, or its zip", show_default=False)],
-    trust: Trust = False,
-) -> None:
-    """Say what a model is, what it expects, and what its maps can be trusted for."""
-    with errors_in_one_line():
-        from napari_hirescam.attention import examine_target_layer
-
-        classifier = load_classifier(model, trust=trust, device="cpu")
-        for line in _describe(classifier, examine_target_layer(classifier)):
-            print(line)  # noqa: T201 - the command's answer
 
 
 @app.command()
@@ -71,7 +57,8 @@ def _times(values: tuple[float, ...] | None) -> str:
     return "?" if values is None else " x ".join(f"{value:.4g}" for value in values)
 
 
-def _describe(classifier: Classifier, report: TargetReport) -> list[str]:
+def describe_model(classifier: Classifier, report: TargetReport) -> list[str]:
+    """Say in lines what a model is, what it expects and what its maps can be trusted for."""
     spec = classifier.spec
     given = spec.input
     size = " x ".join("any" if n is None else str(n) for n in given.shape)

@@ -9,17 +9,18 @@ import typer
 
 from napari_hirescam.cli.app import app
 from napari_hirescam.cli.common import (
+    Allow,
+    AssumeHU,
     CTPath,
     Device,
     ModelPath,
     Series,
     TargetLayer,
     Trust,
-    as_hu,
     errors_in_one_line,
     load_classifier,
-    note,
     progress_bar,
+    read_ct,
     require_known,
 )
 from napari_hirescam.errors import InputError
@@ -44,13 +45,11 @@ def sweep_command(
     ] = 64,
     method: Annotated[str, typer.Option(help="of the stitched map")] = "hirescam",
     series: Series = None,
+    allow: Allow = None,
     target_layer: TargetLayer = None,
     device: Device = None,
     trust: Trust = False,
-    assume_hu: Annotated[
-        bool,
-        typer.Option("--assume-hu", help="take the values for HU although they do not look so"),
-    ] = False,
+    assume_hu: AssumeHU = False,
     air_too: Annotated[
         bool, typer.Option("--air-too", help="score windows that hold hardly anything but air")
     ] = False,
@@ -65,19 +64,13 @@ def sweep_command(
             save_sweep,
             sweep_file_names,
         )
-        from napari_hirescam.io import read_volume
 
         require_known("--method", [method], METHODS)
         if stride is not None and not stride > 0:
             raise InputError("--stride", f"{stride:g} mm is no distance", "Give mm above 0")
         classifier = load_classifier(model, trust=trust, device=device, target_layer=target_layer)
         require_known("--label", [label], classifier.labels)
-        with progress_bar(console, "Reading the CT") as tell:
-            volume = read_volume(ct, series=series, progress=tell)
-        if assume_hu:
-            volume = as_hu(volume)
-        for text in volume.source.notes if volume.source else ():
-            note(console, text)
+        volume = read_ct(console, ct, series=series, allow=allow, assume_hu=assume_hu)
         if not overwrite:
             # An earlier search is met before the work, not after.
             refuse_existing_search(out, sweep_file_names(volume.name, label, method))

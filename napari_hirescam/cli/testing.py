@@ -11,6 +11,8 @@ import typer
 
 from napari_hirescam.cli.app import app
 from napari_hirescam.cli.common import (
+    Allow,
+    AssumeHU,
     At,
     CTPath,
     Device,
@@ -18,12 +20,12 @@ from napari_hirescam.cli.common import (
     Series,
     TargetLayer,
     Trust,
-    as_hu,
     errors_in_one_line,
     load_classifier,
     note,
     parse_point,
     progress_bar,
+    read_ct,
     require_known,
 )
 
@@ -66,19 +68,16 @@ def run_tests(
     at: At = None,
     seed: Annotated[int, typer.Option(min=0, help="of random cells and random weights")] = 0,
     series: Series = None,
+    allow: Allow = None,
     device: Device = None,
     trust: Trust = False,
-    assume_hu: Annotated[
-        bool,
-        typer.Option("--assume-hu", help="take the values for HU although they do not look so"),
-    ] = False,
+    assume_hu: AssumeHU = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace files in --out")] = False,
 ) -> None:
     """Test an explanation: remove its cells, blank out the CT, randomise the weights."""
     with errors_in_one_line() as console:
         from napari_hirescam.attention import METHODS, explain
         from napari_hirescam.evaluation.report import refuse_existing, report_file_names
-        from napari_hirescam.io import read_volume
 
         methods = list(dict.fromkeys(method or ["hirescam"]))
         require_known("--method", methods, METHODS)
@@ -86,12 +85,7 @@ def run_tests(
         classifier = load_classifier(model, trust=trust, device=device, target_layer=target_layer)
         require_known("--label", label or [], classifier.labels)
         point = parse_point(at)
-        with progress_bar(console, "Reading the CT") as tell:
-            volume = read_volume(ct, series=series, progress=tell)
-        if assume_hu:
-            volume = as_hu(volume)
-        for text in volume.source.notes if volume.source else ():
-            note(console, text)
+        volume = read_ct(console, ct, series=series, allow=allow, assume_hu=assume_hu)
         with progress_bar(console, "Explaining") as tell:
             explanation = explain(volume, classifier, methods=methods, at_mm=point, progress=tell)
         for text in explanation.provenance["notes"][

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_hirescam.cli.app import app
-from napari_hirescam.cli.common import CTPath, Series, errors_in_one_line
+from napari_hirescam.cli.common import Allow, CTPath, Series, errors_in_one_line
 
 
 @app.command()
@@ -16,12 +16,13 @@ def view(
     ct: CTPath,
     model: Annotated[Path | None, typer.Option("--model", help="model folder, or its zip")] = None,
     series: Series = None,
+    allow: Allow = None,
 ) -> None:
     """Open napari with a CT, and with a model's attention over it."""
     with errors_in_one_line():
         from napari_hirescam.plugin.view import open_viewer
 
-        open_viewer(ct, model, series=series)
+        open_viewer(ct, model, series=series, allow=allow or ())
 
 
 @app.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from magicgui.widgets import create_widget
-from napari.layers import Image
+from napari.layers import Image, Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -22,21 +22,23 @@ from napari_hirescam.errors import HirescamError
 from napari_hirescam.plugin.ct_layers import (
     is_ct_of_ours,
     is_map_or_copy,
-    layer_from_volume,
     placement_doubt,
+    volume_from_layer,
     widen_contrast_range,
 )
-from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
-from napari_hirescam.plugin.reader import show_notes
+from napari_hirescam.plugin.geometry_view import show_report
+from napari_hirescam.plugin.jobs import tell_error
+from napari_hirescam.plugin.opening import Opening
 from napari_hirescam.plugin.viewer_events import ViewerEvents
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.utils.events import Event
 
-    from napari_hirescam.volume import Volume
-
-_FILES = "CT volumes (*.nii *.nii.gz *.dcm);;All files (*)"
+_FILES = (
+    "CT volumes and masks (*.nii *.nii.gz *.hdr *.img *.dcm DICOMDIR *.zip *.nrrd *.nhdr *.mha "
+    "*.mhd *.npz);;All files (*)"
+)
 
 
 class CtPanel(QWidget):
@@ -51,14 +53,14 @@ class CtPanel(QWidget):
     changed = Signal()
     #: Carries the layer of a CT that joined others in the viewer.
     opened = Signal(object)
-    progressed = Signal(str, int, int)
     busy_changed = Signal()
 
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._current = CurrentJob()
-        self.destroyed.connect(self._current.abandon)
+        self._opening = Opening.of(viewer)
+        self._opening.opened.connect(self._on_opened)
+        self._opening.busy_changed.connect(self._on_busy_changed)
 
         # magicgui types this as its base class, which knows nothing of choices.
         self._combo = cast(
@@ -73,11 +75,17 @@ class CtPanel(QWidget):
 
         self._open = QPushButton()
         self._open.setText("Open CT…")
-        self._open.setToolTip("Open a NIfTI file or a DICOM series, placed in patient mm.")
+        self._open.setToolTip(
+            "Open CTs or masks (DICOM, NIfTI, NRRD, MetaImage, npz), placed in patient mm."
+        )
         menu = QMenu(self._open)
-        menu.addAction("File…", self._ask_file)
+        menu.addAction("Files, or a zip of a series…", self._ask_files)
         menu.addAction("DICOM folder…", self._ask_folder)
         self._open.setMenu(menu)
+
+        self._geometry = QPushButton("Geometry…")
+        self._geometry.setToolTip("How the chosen CT lies in the patient, and what was done to it.")
+        self._geometry.clicked.connect(self.show_geometry)
 
         self._doubt = QLabel()
         self._doubt.setWordWrap(True)
@@ -85,6 +93,7 @@ class CtPanel(QWidget):
 
         row = QHBoxLayout()
         row.addWidget(self._combo.native, 1)
+        row.addWidget(self._geometry)
         row.addWidget(self._open)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 2, 6, 4)
@@ -96,6 +105,7 @@ class CtPanel(QWidget):
         for emitter in (events.inserted, events.removed, events.reordered, events.renamed):
             self.events.connect(emitter, self._on_layers_changed)
         self._combo.reset_choices()
+        self._geometry.setEnabled(False)
         choices = self.choices()
         if choices:
             active = viewer.layers.selection.active
@@ -111,7 +121,7 @@ class CtPanel(QWidget):
     @property
     def busy(self) -> bool:
         """True while a CT is being read."""
-        return self._current.job is not None
+        return self._opening.busy
 
     def choose(self, layer: Image) -> None:
         """Choose a layer of the viewer."""
@@ -120,27 +130,23 @@ class CtPanel(QWidget):
 
     def open_path(self, path: Path) -> None:
         """Read a CT in a thread and add it to the viewer as the chosen one."""
-        if self._current.job is not None:
-            return
-
-        def read(progress: Progress, should_stop: ShouldStop) -> Volume:
-            from napari_hirescam.io import read_volume
-
-            return read_volume(path, progress=progress, should_stop=should_stop)
-
-        self._current.job = Job(read, subject=path.name)
-        self._current.job.progressed.connect(self._on_progress)
-        self._current.job.succeeded.connect(self._add)
-        self._current.job.failed.connect(self._on_failed)
-        self._current.job.ended.connect(self._on_ended)
-        self._open.setEnabled(False)
-        self.busy_changed.emit()
-        self._current.job.start()
+        self._opening.open([path])
 
     def abandon(self) -> None:
-        """Stop what runs and report nothing any more."""
-        self._current.abandon()
-        self._open.setEnabled(True)
+        """Hear no more of what is opened; that goes on, being the viewer's."""
+        self._opening.opened.disconnect(self._on_opened)
+        self._opening.busy_changed.disconnect(self._on_busy_changed)
+
+    def show_geometry(self) -> None:
+        """Show the geometry report of the chosen CT."""
+        if self.layer is None:
+            return
+        try:
+            volume = volume_from_layer(self.layer)
+        except HirescamError as error:
+            tell_error(error)
+            return
+        show_report(volume, self.window())
 
     def _choices(self, _combo: object) -> list[Image]:
         return self.choices()
@@ -168,6 +174,7 @@ class CtPanel(QWidget):
             self._combo.value = chosen
 
     def _on_chosen(self, _layer: Image | None) -> None:
+        self._geometry.setEnabled(self.layer is not None)
         self.show_doubt()
         self.changed.emit()
 
@@ -177,31 +184,19 @@ class CtPanel(QWidget):
         self._doubt.setText(doubt)
         self._doubt.setVisible(bool(doubt))
 
-    def _on_progress(self, done: int, total: int) -> None:
-        self.progressed.emit("Reading the CT", done, total)
-
-    def _add(self, volume: Volume) -> None:
-        voxels, options, kind = layer_from_volume(volume)
-        add = self._viewer.add_labels if kind == "labels" else self._viewer.add_image
-        layer = add(voxels, **options)
-        if isinstance(layer, Image):
+    def _on_opened(self, layer: Layer) -> None:
+        if isinstance(layer, Image) and layer in self._viewer.layers:
             self.choose(layer)
-        show_notes(volume.source.notes if volume.source else ())
 
-    def _on_failed(self, error: HirescamError) -> None:
-        tell_error(error)
-
-    def _on_ended(self) -> None:
-        self._current.job = None
-        self._open.setEnabled(True)
+    def _on_busy_changed(self) -> None:
         self.busy_changed.emit()
 
-    def _ask_file(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Open a CT", "", _FILES)
-        if name:
-            self.open_path(Path(name))
+    def _ask_files(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, "Open CTs or masks", "", _FILES)
+        if names:
+            self._opening.open(names)
 
     def _ask_folder(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Open a folder of DICOM slices")
         if name:
-            self.open_path(Path(name))
+            self._opening.open([name])

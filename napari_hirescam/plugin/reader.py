@@ -16,8 +16,9 @@ PathLike = str | Path
 _NOTHING = [(None,)]
 
 
-# As in the manifest.
-_NAMES = (".nii", ".nii.gz", ".dcm")
+# Names that belong to medical images alone. What else the manifest names, zips and npz say, is
+# read only if it is ours by its content, and left to other readers if not.
+_NAMES = (".nii", ".nii.gz", ".dcm", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def get_reader(
@@ -40,9 +41,13 @@ def read_layers(
 ) -> list[LayerData] | list[tuple[None]]:
     """Read each path into a layer data tuple and show the notes of its source.
 
-    In a napari window a file that cannot be read is named in one notification and adds
-    nothing: an exception would reach the user as a traceback, or as a dialog that offers other
-    readers and hides the reason. Without a window the error is raised.
+    In a window that is being used, nothing is read here: napari calls its readers in the thread
+    that draws the window, which would stand still meanwhile. The layers come by
+    :class:`~napari_hirescam.plugin.opening.Opening`, each when it is read, and what is asked or
+    refused on the way is said there.
+
+    In a script the layers are returned. A file that cannot be read is named in one notification
+    and adds nothing if there is a viewer; without a viewer the error is raised.
 
     Raises
     ------
@@ -50,31 +55,48 @@ def read_layers(
         If a path cannot be read and there is no napari viewer to tell it.
     """
     from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is not None and _window_is_used():
+        from napari_hirescam.plugin.opening import Opening
+
+        Opening.of(viewer).open(_as_list(path))
+        return _NOTHING
+    return _read_now(_as_list(path), raises=viewer is None)
+
+
+def _read_now(paths: Sequence[PathLike], *, raises: bool) -> list[LayerData] | list[tuple[None]]:
     from napari.utils.notifications import show_error
 
     from napari_hirescam.io import read_volume
     from napari_hirescam.plugin.ct_layers import layer_from_volume
+    from napari_hirescam.plugin.opening import tell_notes
 
     layers: list[LayerData] = []
-    for one in _as_list(path):
+    read: set[Path] = set()  # slices of what has been read
+    for one in paths:
+        if Path(one).resolve() in read:
+            continue
         try:
             volume = read_volume(one)
         except HirescamError as error:
-            if current_viewer() is None:
+            if raises:
                 raise
             show_error(str(error))
             continue
-        show_notes(volume.source.notes if volume.source else ())
+        frames = volume.source.frames if volume.source else ()
+        read.update(frame.path.resolve() for frame in frames if frame is not None)
+        tell_notes(volume)
         layers.append(layer_from_volume(volume))
     return layers or _NOTHING
 
 
-def show_notes(notes: Sequence[str]) -> None:
-    """Show what a reader found worth saying; GUI thread only."""
-    from napari.utils.notifications import show_info
+def _window_is_used() -> bool:
+    """True if Qt's event loop is running, and not only a script that will start it later."""
+    from qtpy.QtCore import QThread
+    from qtpy.QtWidgets import QApplication
 
-    for note in notes:
-        show_info(note)
+    return QApplication.instance() is not None and QThread.currentThread().loopLevel() > 0
 
 
 def _as_list(path: PathLike | Sequence[PathLike]) -> list[PathLike]:

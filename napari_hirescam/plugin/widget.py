@@ -85,7 +85,6 @@ class HiResCAMWidget(Panels):
     def _connect(self) -> None:
         self.ct.changed.connect(self._update_ready)
         self.ct.opened.connect(self._on_ct_opened)
-        self.ct.progressed.connect(self.run_panel.show_progress)
         self.ct.busy_changed.connect(self._on_busy_changed)
         self.model.loaded.connect(self._on_model_loaded)
         self.model.layer_changed.connect(self._on_layer_changed)
