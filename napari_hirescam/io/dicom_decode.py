@@ -58,8 +58,9 @@ def pixel_problem(header: SliceHeader) -> str:
         length = min(length, header.path.stat().st_size - start)
     if length < needed:
         return _short(length, needed)
-    # A byte makes the length even, some writers fill a block; a row more is another picture.
-    if length - needed >= max(2, needed // (header.size or (1, 1))[0]):
+    # A byte makes the length even, some writers fill a block. As much as a row or a column more
+    # speaks of another size, with which the picture would be skewed.
+    if length - needed >= max(2, min(header.size or (1, 1)) * header.bits_allocated // 8):
         return f"it has {length} bytes of pixels where its header describes {needed}"
     return ""
 
@@ -161,7 +162,7 @@ def _plain(header: SliceHeader, into: npt.NDArray[np.int16] | None) -> npt.NDArr
     else:
         pixels = np.empty(header.size, kind)
     start, _ = header.pixels_at
-    target = memoryview(pixels.reshape(-1).view(np.uint8))
+    target = pixels.reshape(-1).view(np.uint8).data
     if header.transfer_syntax == DEFLATED:
         try:
             target[:] = memoryview(inflated_file(header.path))[start : start + len(target)]
@@ -186,7 +187,7 @@ def _plain(header: SliceHeader, into: npt.NDArray[np.int16] | None) -> npt.NDArr
 
 def _decoded(headers: Sequence[SliceHeader]) -> Iterator[npt.NDArray[Any]]:
     """Decode frames of one file with pydicom's decoders."""
-    from pydicom.pixels import iter_pixels
+    from pydicom.pixels.utils import iter_pixels
 
     first = headers[0]
     indices = None if first.frame is None else [(header.frame or 1) - 1 for header in headers]
@@ -210,7 +211,7 @@ def _decoded(headers: Sequence[SliceHeader]) -> Iterator[npt.NDArray[Any]]:
 def _damaged(header: SliceHeader, exc: Exception) -> BadSliceError:
     return BadSliceError(
         header,
-        f"its pixels cannot be decoded ({str(exc) or type(exc).__name__})",
+        f"its pixels cannot be decoded ({' '.join(str(exc).split()) or type(exc).__name__})",
         "The file is probably incomplete: copy or export it again",
     )
 

@@ -27,7 +27,7 @@ _LONGEST_WALK = 8 << 20
 _DEEPEST = 8
 _INFLATED_AT_MOST = 1 << 31
 
-_TRANSFER_SYNTAX = 0x00020010
+_STORAGE_CLASS, _TRANSFER_SYNTAX = 0x00020002, 0x00020010
 _PIXEL_TAGS = {0x7FE00008: 32, 0x7FE00009: 64, 0x7FE00010: 0}
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
@@ -51,6 +51,8 @@ class Elements:
     ----------
     transfer_syntax
         As the file states it; "" if it does not.
+    storage_class
+        SOP class by the meta information, "" without one; a DICOMDIR has no other.
     is_big_endian
         Of the data set's numbers.
     values
@@ -65,6 +67,7 @@ class Elements:
     """
 
     transfer_syntax: str
+    storage_class: str
     is_big_endian: bool
     values: Mapping[int, Element]
     sequences: frozenset[int]
@@ -103,11 +106,12 @@ def read_elements(
     while True:
         is_whole = len(head) >= size
         try:
-            syntax, start = _walk_meta(head)
+            meta, start = _walk_meta(head)
+            syntax = meta.get(_TRANSFER_SYNTAX, "")
             if syntax == DEFLATED:
                 stream.seek(start)
-                return _inflated_elements(inflate(stream.read()), wanted)
-            return _walk(head, start, syntax, wanted, is_whole=is_whole)
+                return _inflated_elements(inflate(stream.read()), meta, wanted)
+            return _walk(head, start, meta, wanted, is_whole=is_whole)
         except _UnusualError:
             break
         except (struct.error, IndexError):  # goes on behind what was read
@@ -144,10 +148,10 @@ def inflated_file(path: Path) -> bytes:
     """Inflate the data set of a file in the deflated transfer syntax."""
     data = path.read_bytes()
     try:
-        syntax, start = _walk_meta(data)
+        meta, start = _walk_meta(data)
     except (_UnusualError, struct.error, IndexError) as exc:
         raise ValueError("it does not say that its content is deflated") from exc
-    if syntax != DEFLATED:
+    if meta.get(_TRANSFER_SYNTAX) != DEFLATED:
         raise ValueError("its content is not deflated after all")
     return inflate(data[start:])
 
@@ -176,24 +180,26 @@ def _next(data: bytes, at: int, *, explicit: bool) -> tuple[int, bytes, int, int
 
 
 def _walk(
-    data: bytes, at: int, syntax: str, wanted: Collection[int], *, is_whole: bool
+    data: bytes, at: int, meta: Mapping[int, str], wanted: Collection[int], *, is_whole: bool
 ) -> Elements:
+    syntax = meta.get(_TRANSFER_SYNTAX, "")
     if not syntax or syntax == EXPLICIT_BIG:
         raise _UnusualError
     explicit = syntax != IMPLICIT_LITTLE
+    known = syntax, meta.get(_STORAGE_CLASS, ""), False
     values: dict[int, Element] = {}
     sequences: set[int] = set()
     last, end = 0, len(data)
     while True:
         if at == end and is_whole:
-            return Elements(syntax, False, values, frozenset(sequences), None, 0)
+            return Elements(*known, values, frozenset(sequences), None, 0)
         tag, vr, length, start = _next(data, at, explicit=explicit)
         if tag <= last or (not explicit and _looks_explicit(data, at)):
             raise _UnusualError
         last = tag
         if tag in _PIXEL_TAGS:
             place = (start, length)
-            return Elements(syntax, False, values, frozenset(sequences), place, _PIXEL_TAGS[tag])
+            return Elements(*known, values, frozenset(sequences), place, _PIXEL_TAGS[tag])
         if tag >= 0x7FE00000 and tag >> 16 == 0x7FE0 and tag & 0xFFFF > 0x10:
             raise _UnusualError
         if length == UNDEFINED:
@@ -216,11 +222,12 @@ def _looks_explicit(data: bytes, at: int) -> bool:
     return data[at + 4 : at + 6] in _SHORT_VRS or data[at + 4 : at + 6] in _LONG_VRS
 
 
-def _walk_meta(data: bytes) -> tuple[str, int]:
-    """Transfer syntax, and where the data set begins."""
+def _walk_meta(data: bytes) -> tuple[dict[int, str], int]:
+    """Storage class and transfer syntax, and where the data set begins."""
     if data[128:132] != b"DICM":
         raise _UnusualError
-    at, syntax = 132, ""
+    at = 132
+    meta: dict[int, str] = {}
     while data[at : at + 2] == b"\x02\x00":
         tag, _, length, start = _next(data, at, explicit=True)
         if length == UNDEFINED:
@@ -228,9 +235,9 @@ def _walk_meta(data: bytes) -> tuple[str, int]:
         at = start + length
         if at > len(data):
             raise IndexError
-        if tag == _TRANSFER_SYNTAX:
-            syntax = data[start:at].decode("latin-1").strip("\0 ")
-    return syntax, at
+        if tag in {_STORAGE_CLASS, _TRANSFER_SYNTAX}:
+            meta[tag] = data[start:at].decode("latin-1").strip("\0 ")
+    return meta, at
 
 
 def _skip_items(data: bytes, at: int, *, explicit: bool, depth: int) -> int:
@@ -259,9 +266,9 @@ def _skip_items(data: bytes, at: int, *, explicit: bool, depth: int) -> int:
                 raise _UnusualError
 
 
-def _inflated_elements(data: bytes, wanted: Collection[int]) -> Elements:
+def _inflated_elements(data: bytes, meta: Mapping[int, str], wanted: Collection[int]) -> Elements:
     try:
-        return _walk(data, 0, DEFLATED, wanted, is_whole=True)
+        return _walk(data, 0, meta, wanted, is_whole=True)
     except (_UnusualError, struct.error, IndexError):
         from pydicom.filereader import read_dataset
 
@@ -269,7 +276,14 @@ def _inflated_elements(data: bytes, wanted: Collection[int]) -> Elements:
         dataset = read_dataset(
             stream, False, True, stop_when=_at_pixels, specific_tags=sorted(wanted)
         )
-        return _collected(dataset, DEFLATED, stream, is_implicit=False, is_big_endian=False)
+        return _collected(
+            dataset,
+            DEFLATED,
+            meta.get(_STORAGE_CLASS, ""),
+            stream,
+            is_implicit=False,
+            is_big_endian=False,
+        )
 
 
 class _Clipped:
@@ -307,6 +321,7 @@ def _by_pydicom(stream: _Clipped, wanted: Collection[int]) -> Elements:
     return _collected(
         dataset,
         str(dataset.file_meta.get("TransferSyntaxUID", "")),
+        str(dataset.file_meta.get("MediaStorageSOPClassUID", "")),
         stream,
         is_implicit=bool(is_implicit),
         is_big_endian=not is_little,
@@ -318,7 +333,13 @@ def _at_pixels(tag: int, vr: str | None, length: int) -> bool:  # noqa: ARG001 -
 
 
 def _collected(
-    dataset: Any, syntax: str, stream: Any, *, is_implicit: bool, is_big_endian: bool
+    dataset: Any,
+    syntax: str,
+    storage_class: str,
+    stream: Any,
+    *,
+    is_implicit: bool,
+    is_big_endian: bool,
 ) -> Elements:
     """Take the raw elements out of a data set that was read up to its pixels."""
     from pydicom.dataelem import RawDataElement
@@ -350,4 +371,6 @@ def _collected(
             else:
                 (length,) = struct.unpack_from(order + "H", head, 6)
             pixels_at, float_bits = (start + width, length), _PIXEL_TAGS[tag]
-    return Elements(syntax, is_big_endian, values, frozenset(sequences), pixels_at, float_bits)
+    return Elements(
+        syntax, storage_class, is_big_endian, values, frozenset(sequences), pixels_at, float_bits
+    )

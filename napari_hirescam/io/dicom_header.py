@@ -265,7 +265,7 @@ def _parse(path: Path, elements: Elements, values: Values) -> SliceHeader:
             is_signed=is_signed,
         ),
         extra={name: value for name, value in extra.items() if value},
-        sop_class_uid=text("SOPClassUID"),
+        sop_class_uid=text("SOPClassUID") or elements.storage_class,
         sop_instance_uid=text("SOPInstanceUID"),
         study_uid=text("StudyInstanceUID"),
         frame_of_reference_uid=text("FrameOfReferenceUID"),

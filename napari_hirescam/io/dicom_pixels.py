@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -158,7 +158,7 @@ def _show_middle(headers: Sequence[SliceHeader], quantity: Quantity, reading: Re
 
 def _slices(
     headers: Sequence[SliceHeader], quantity: Quantity, volume: npt.NDArray[Any]
-) -> Iterator[_Slice]:
+) -> Generator[_Slice]:
     """Read slices in order; those of plain 16-bit numbers right into their place."""
     if headers[0].pixels_at is None and headers[0].frame is not None:
         # One file with compressed frames: its decoder goes through it once.
