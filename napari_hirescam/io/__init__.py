@@ -6,8 +6,13 @@ Everything read here becomes a :class:`~napari_hirescam.volume.Volume` along (I,
 from __future__ import annotations
 
 from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError, Item, Picture
+from napari_hirescam.io.dicom_map_write import write_parametric_map
+from napari_hirescam.io.dicom_seg_write import write_seg
+from napari_hirescam.io.frame import on_source_grid
 from napari_hirescam.io.nifti_write import write_nifti
+from napari_hirescam.io.nrrd_write import write_nrrd
 from napari_hirescam.io.registry import can_read, list_items, picture_of, read_volume
+from napari_hirescam.io.write import write_volume
 
 __all__ = [
     "ChoiceNeededError",
@@ -16,7 +21,12 @@ __all__ = [
     "Picture",
     "can_read",
     "list_items",
+    "on_source_grid",
     "picture_of",
     "read_volume",
     "write_nifti",
+    "write_nrrd",
+    "write_parametric_map",
+    "write_seg",
+    "write_volume",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import numpy.typing as npt
@@ -154,12 +154,12 @@ def _extend(header: Any, segments: Sequence[Segment], provenance: dict[str, Any]
 
 
 def _label_table(segments: Sequence[Segment]) -> bytes:
-    root = ElementTree.Element("CaretExtension")
-    information = ElementTree.SubElement(root, "VolumeInformation", Index="0")
-    table = ElementTree.SubElement(information, "LabelTable")
+    root = ET.Element("CaretExtension")
+    information = ET.SubElement(root, "VolumeInformation", Index="0")
+    table = ET.SubElement(information, "LabelTable")
     for segment in segments:
         red, green, blue = segment.colour or (1.0, 1.0, 1.0)
-        label = ElementTree.SubElement(
+        label = ET.SubElement(
             table,
             "Label",
             Key=str(segment.value),
@@ -169,8 +169,8 @@ def _label_table(segments: Sequence[Segment]) -> bytes:
             Alpha="1",
         )
         label.text = segment.name
-    ElementTree.SubElement(information, "VolumeType").text = "Label"
-    content: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    ET.SubElement(information, "VolumeType").text = "Label"
+    content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return content
 
 
