@@ -23,7 +23,7 @@ TILTED = (1.0, 0.0, 0.0, 0.0, float(np.cos(TILT)), float(-np.sin(TILT)))
 
 def hu_at(lps_mm: np.ndarray) -> np.ndarray:
     """The patient: HU rise differently along each axis, so every mix-up shows. [..., 3] mm."""
-    return np.rint(lps_mm @ np.array([2.0, 5.0, 11.0]) - 100)
+    return np.rint(lps_mm @ np.array([2.0, 5.0, 11.0]) - 600)
 
 
 @dataclass

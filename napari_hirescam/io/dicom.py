@@ -1,8 +1,9 @@
-"""Read a CT series stored as single-slice DICOM files."""
+"""Read a CT series from DICOM files, classic or enhanced, in a folder, a zip or a DICOMDIR."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,143 +11,194 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io.asking import Item, Picture, single_item
-from napari_hirescam.io.dicom_header import SliceHeader, is_dicom
-from napari_hirescam.io.dicom_series import choose_series, holds_dicom
-from napari_hirescam.io.dicom_stack import Stack, stack
+from napari_hirescam.io import dicom_facts
+from napari_hirescam.io.asking import ConsentNeededError, Item, Picture
+from napari_hirescam.io.assembling import invalid_on_volume_axes
+from napari_hirescam.io.dicom_decode import BadSliceError
+from napari_hirescam.io.dicom_files import is_dicom_source
+from napari_hirescam.io.dicom_header import SliceHeader
+from napari_hirescam.io.dicom_items import choose, list_series, mask_file
+from napari_hirescam.io.dicom_line import line_up, says_its_place
+from napari_hirescam.io.dicom_pixels import read_voxels, slice_picture
+from napari_hirescam.io.dicom_plan import Place, Plan, place_of, plan
+from napari_hirescam.io.dicom_scan import scan
+from napari_hirescam.io.dicom_series import Series, why_not
+from napari_hirescam.io.dicom_stack import onto_grid
 from napari_hirescam.io.frame import patient_letters, to_volume_axes
-from napari_hirescam.io.pictures import middle_picture
 from napari_hirescam.io.quantity import AIR_HU
 from napari_hirescam.io.reading import Reading, check_memory
-from napari_hirescam.source import Source
+from napari_hirescam.source import Fact, Repair, Repaired, Source
 from napari_hirescam.volume import Grid, Quantity, Volume
 
-_DECODERS = {
-    "1.2.840.10008.1.2.4.50": "pylibjpeg-libjpeg",
-    "1.2.840.10008.1.2.4.51": "pylibjpeg-libjpeg",
-    "1.2.840.10008.1.2.4.57": "pylibjpeg-libjpeg",
-    "1.2.840.10008.1.2.4.70": "pylibjpeg-libjpeg",
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.91": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.201": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.202": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.203": "pylibjpeg-openjpeg",
-}
-"""Transfer syntax to the package that decodes it; uncompressed and RLE need none."""
+_SCANNING = 0.4  # of the progress bar
+_MOST_UNDECODABLE = 0.1  # of the slices; each is found by reading the series once more
+_HIGHEST_CT_MINIMUM, _LOWEST_CT_MAXIMUM = -200, -500
+_LOWEST_CT, _HIGHEST_CT = -10_000, 40_000
 
-
-def sniff(path: Path, head: bytes) -> bool:
-    """Say whether a path is a DICOM file or a folder with one in it."""
-    return holds_dicom(path) if path.is_dir() else is_dicom(head)
+sniff = is_dicom_source
 
 
 def read(path: Path, reading: Reading) -> Volume:
-    """Read the CT series in a folder, or the one a file belongs to.
+    """Read the series under a path, or the one a file belongs to.
 
     Parameters
     ----------
     path
-        A folder, searched at any depth, or one file of the series.
+        A folder, searched at any depth, a zip, a DICOMDIR, or one file of the series.
     reading
         May name the series; progress is reported in slices.
 
     Raises
     ------
     VolumeError
-        If there is no complete, evenly spaced stack of CT slices, or it cannot be decoded.
+        If there is no sound stack of slices, or it cannot be decoded; `ChoiceNeededError` where
+        several could be meant, `ConsentNeededError` where it must be mended first.
     Cancelled
         If the caller asked to stop.
     """
-    series, other_series = choose_series(path, reading)
-    for header in series.slices:
-        _check_decoder(header)
+    found = scan(path, reading.share(0.0, _SCANNING))
+    series, others = choose(found, reading)
+    if series.is_mask:
+        file = mask_file(series, reading.series)
+        from napari_hirescam.io.dicom_seg import read_seg
 
-    def same_image(one: SliceHeader, other: SliceHeader) -> bool:
-        reading.check_stop()
-        return one.rescale == other.rescale and np.array_equal(_pixels(one), _pixels(other))
+        return read_seg(file, _for_mask(series, reading))
+    undecodable: dict[Place, str] = {}
+    while True:
+        planned = plan(path, series, reading.allow, undecodable)
+        try:
+            return _read(path, planned, reading.share(_SCANNING, 1.0), others)
+        except BadSliceError as exc:
+            undecodable[place_of(exc.header)] = exc.reason
+            if len(undecodable) > max(1, _MOST_UNDECODABLE * len(series.slices)):
+                raise
+            if Repair.LEAVE_OUT_ODD not in reading.allow:
+                raise ConsentNeededError(
+                    exc.subject,
+                    exc.reason,
+                    f"{exc.remedy}; or allow {Repair.LEAVE_OUT_ODD!s}: the slice is left out",
+                    (Repair.LEAVE_OUT_ODD,),
+                ) from exc
 
-    ordered = stack(path, series.slices, same_image)
-    first = ordered.slices[0]
-    quantity, remark = _quantity(ordered.slices)
-    voxels, padded = _read_slices(path, ordered, quantity, reading)
+
+def items(path: Path, reading: Reading) -> tuple[Item, ...]:
+    """List the series, phases and masks under a path."""
+    return list_series(scan(path, reading), reading)
+
+
+def picture(path: Path, key: str, reading: Reading) -> Picture:
+    """Make a picture of the middle slice of one of the listed items.
+
+    Raises
+    ------
+    VolumeError
+        If there is no such item, or its slice cannot be read.
+    """
+    found = scan(path, reading)
+    mask = key.partition("/")[0]
+    for series in found.series:
+        if series.is_mask and any(h.sop_instance_uid == mask for h in series.slices):
+            from napari_hirescam.io.dicom_seg import seg_picture
+
+            return seg_picture(mask_file(series, key), key, reading)
+        if series.key == key:
+            if series.first.problem or series.first.size is None:
+                raise why_not(path, series)
+            middle = _middle(path, series)
+            return slice_picture(middle, _quantity(series.slices)[0])
+    raise VolumeError(path, f"there is no item {key!r} in it", "List its items anew")
+
+
+def identifying_facts(path: Path, reading: Reading | None = None) -> tuple[Fact, ...]:
+    """Whose scan it is: only ever read when somebody asks for it."""
+    found = scan(path, reading or Reading())
+    return dicom_facts.identity(found.series[0].first)
+
+
+def _for_mask(series: Series, reading: Reading) -> Reading:
+    """What the reader of masks takes as `series`: one of its own keys or nothing."""
+    uids = {header.sop_instance_uid for header in series.slices}
+    named = (reading.series or "").partition("/")[0] in uids
+    return reading if named else replace(reading, series=None)
+
+
+def _middle(path: Path, series: Series) -> SliceHeader:
+    slices = series.slices
+    if all(map(says_its_place, slices)):
+        slices = line_up(path, slices).slices
+    return slices[len(slices) // 2]
+
+
+def _read(path: Path, planned: Plan, reading: Reading, others: tuple[str, ...]) -> Volume:
+    series, stacked = planned.series, planned.stacked
+    quantity, meaning = _quantity(stacked.slices)
+    measured, padding, remarks = read_voxels(path, stacked.slices, quantity, reading)
+    on_grid = (stacked.n_slices, *measured.shape[1:])
+    if on_grid != measured.shape or stacked.is_evened:
+        check_memory(path, prod(on_grid) * (measured.itemsize + 1))
+    blank = AIR_HU if quantity is Quantity.HU else float(measured.min())
+    voxels, invalid = onto_grid(measured, padding, stacked, blank)
     # As (column, row, slice), the order in which the affine counts.
     stored = voxels.transpose(2, 1, 0)
-    grid = Grid(stored.shape, ordered.affine)
+    grid = Grid(stored.shape, stacked.affine)
     straight, affine, resampled = to_volume_axes(
         stored, grid.affine, quantity=quantity, subject=path
     )
-    details = {"description": first.description, "number": first.series_number, **first.extra}
+    invalid = invalid_on_volume_axes(
+        None if invalid is None else invalid.transpose(2, 1, 0),
+        grid.shape,
+        grid.affine,
+        Grid(straight.shape, affine),
+        path,
+        resampled,
+    )
+    repaired = planned.repaired
+    if resampled:
+        repaired += (Repaired(Repair.STRAIGHTEN, _straightened(planned, resampled), asked=False),)
+    low, high = _range(straight, invalid)
+    notes = (
+        *(one.what for one in repaired),
+        *meaning,
+        *_implausible(quantity, low, high),
+        *remarks,
+        *_copies(series),
+        *others,
+    )
+    n_invalid = 0 if invalid is None else int(invalid.sum())
     return Volume(
         straight,
         affine,
-        name=first.description or (path.name if path.is_dir() else path.parent.name),
+        name=dicom_facts.name_of(path, planned),
         quantity=quantity,
+        invalid=invalid,
         source=Source(
             path,
             "DICOM",
             grid,
             patient_letters(grid.affine),
-            ordered.notes + remark + padded + resampled + other_series,
-            {"slices": len(ordered.slices), **{k: v for k, v in details.items() if v}},
+            notes,
+            dicom_facts.details(planned),
+            item=series.key,
+            facts=dicom_facts.facts(
+                planned, grid, quantity, n_invalid=n_invalid, low=low, high=high
+            ),
+            repaired=repaired,
+            frames=dicom_facts.frames(planned),
+            windows=dicom_facts.windows(stacked.slices),
         ),
     )
 
 
-def items(path: Path, reading: Reading) -> tuple[Item, ...]:
-    """List what the path holds."""
-    reading.check_stop()
-    return single_item(path)
-
-
-def picture(path: Path, key: str, reading: Reading) -> Picture:
-    """Make a picture of the middle slice."""
-    return middle_picture(read(path, replace(reading, series=key or None)))
-
-
-def _check_decoder(header: SliceHeader) -> None:
-    syntax = header.transfer_syntax
-    # Files from before the header named it are plain little-endian.
-    if not syntax or _can_decode(syntax):
-        return
-    package = _DECODERS.get(syntax)
-    raise VolumeError(
-        header.path,
-        f"its pixels are compressed in a way that cannot be decoded here ({_syntax_name(syntax)})",
-        f"Install {package}" if package else "Export the series uncompressed",
-    )
-
-
-def _can_decode(syntax: str) -> bool:
-    from pydicom.pixels.decoders.base import get_decoder
-
-    try:
-        return bool(get_decoder(syntax).is_available)
-    except NotImplementedError:  # not even known
-        return False
-
-
-def _syntax_name(syntax: str) -> str:
-    from pydicom.uid import UID
-
-    return f"{UID(syntax).name}, {syntax}" if UID(syntax).name != syntax else syntax
-
-
 def _quantity(slices: tuple[SliceHeader, ...]) -> tuple[Quantity, tuple[str, ...]]:
-    without = [header for header in slices if header.rescale is None]
-    if len(without) == len(slices):
+    first = slices[0]
+    if first.modality != "CT":
+        return Quantity.UNKNOWN, (f"It is {first.modality}, not CT: its numbers are not HU.",)
+    if all(header.rescale is None for header in slices):
         note = (
             "The files do not say how stored numbers become HU (no rescale slope and "
             "intercept); the numbers are shown as stored."
         )
         return Quantity.UNKNOWN, (note,)
-    if without:
-        raise VolumeError(
-            without[0].path,
-            "the slice does not say how its numbers become HU, while others of the series do",
-            "Copy or export the series again",
-        )
     kinds = {header.rescale_type for header in slices} - {"", "HU"}
     if kinds:
         named = ", ".join(sorted(kinds))
@@ -154,74 +206,41 @@ def _quantity(slices: tuple[SliceHeader, ...]) -> tuple[Quantity, tuple[str, ...
     return Quantity.HU, ()
 
 
-def _read_slices(
-    path: Path, ordered: Stack, quantity: Quantity, reading: Reading
-) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
-    """Decode and rescale each slice by its own tags, [slice, row, column]."""
-    slices = ordered.slices
-    if slices[0].size is None:
-        raise VolumeError(slices[0].path, "it holds no image", "Choose a CT series")
-    shape = (len(slices), *slices[0].size)
-    whole = all(x.is_integer() for header in slices for x in header.rescale or ())
-    # Most CT fit 16 bits; where a slice does not, the whole is widened when it is met.
-    volume: npt.NDArray[Any] = np.empty(shape, np.int16 if whole else np.float32)
-    check_memory(path, volume.nbytes + 8 * int(np.prod(slices[0].size)))
-    n_padded = 0
-    for k, header in enumerate(slices):
-        reading.step(k, len(slices))
-        pixels = _pixels(header)
-        slope, intercept = header.rescale or (1.0, 0.0)
-        # Widened first: uint16 - 1024 would wrap around to 64512 and more.
-        values: npt.NDArray[Any] = (
-            pixels.astype(np.int64) * int(slope) + int(intercept)
-            if whole
-            else pixels.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+def _straightened(planned: Plan, resampled: tuple[str, ...]) -> str:
+    tilt = planned.stacked.line.tilt_deg
+    if tilt < 0.1:
+        return resampled[0]
+    return f"The gantry was tilted by {tilt:.1f} degrees. {resampled[0]}"
+
+
+def _range(voxels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None) -> tuple[float, float]:
+    """The least and the greatest number that was measured, slice by slice to save memory."""
+    low, high = np.inf, -np.inf
+    for k, plane in enumerate(voxels):
+        measured = plane if invalid is None else plane[~invalid[k]]
+        if measured.size:
+            low, high = min(low, float(measured.min())), max(high, float(measured.max()))
+    return (low, high) if low <= high else (float(voxels.min()), float(voxels.max()))
+
+
+def _implausible(quantity: Quantity, low: float, high: float) -> tuple[str, ...]:
+    if quantity is not Quantity.HU:
+        return ()
+    if low > _HIGHEST_CT_MINIMUM or high < _LOWEST_CT_MAXIMUM:
+        remark = (
+            f"Values from {low:g} to {high:g} do not look like HU: a CT has air near -1000 and "
+            "tissue near 0."
         )
-        if header.padding is not None and quantity is Quantity.HU:
-            low, high = header.padding
-            is_padding = (pixels >= low) & (pixels <= high)
-            n_padded += int((values[is_padding] != AIR_HU).sum())
-            values[is_padding] = AIR_HU
-        if volume.dtype == np.int16 and _exceeds_int16(values):
-            check_memory(path, 2 * volume.nbytes)
-            volume = volume.astype(np.int32)
-        volume[k] = values
-    reading.step(len(slices), len(slices))
-    if not n_padded:
-        return volume, ()
-    note = (
-        f"{n_padded} padding voxels, outside the scanner's field of view, were set to "
-        f"{AIR_HU} HU (air)."
-    )
-    return volume, (note,)
+        return (remark,)
+    if low < _LOWEST_CT or high > _HIGHEST_CT:
+        return (f"Values from {low:g} to {high:g} are beyond what HU can be.",)
+    return ()
 
 
-def _exceeds_int16(values: npt.NDArray[Any]) -> bool:
-    limits = np.iinfo(np.int16)
-    return bool(values.min() < limits.min or values.max() > limits.max)
-
-
-def _pixels(header: SliceHeader) -> npt.NDArray[Any]:
-    """The stored numbers of a slice, [row, column]; the display's inversion is not applied."""
-    import pydicom
-
-    try:
-        dataset = pydicom.dcmread(header.path, force=True)
-        if not header.transfer_syntax:
-            dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-        pixels = np.asarray(dataset.pixel_array)
-    except Exception as exc:  # decoders raise anything on damaged data, bare OSError too
-        if isinstance(exc, OSError) and exc.errno is not None:
-            raise
-        raise VolumeError(
-            header.path,
-            f"its pixels cannot be decoded ({exc})",
-            "The file is probably incomplete: copy or export it again",
-        ) from exc
-    if pixels.shape != header.size:
-        raise VolumeError(
-            header.path,
-            f"its pixels have the shape {pixels.shape}, its header says {header.size}",
-            "Copy or export it again",
-        )
-    return pixels
+def _copies(series: Series) -> tuple[str, ...]:
+    copies = series.phase.copies
+    if not copies:
+        return ()
+    count = "1 slice is" if len(copies) == 1 else f"{len(copies)} slices are"
+    names = ", ".join(copy.name for copy in copies[:3]) + (", ..." if len(copies) > 3 else "")
+    return (f"{count} there twice, with the same pixels; the copies were left out ({names}).",)

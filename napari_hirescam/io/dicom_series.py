@@ -1,32 +1,79 @@
-"""Find the DICOM series in a folder by their headers, and choose one.
+"""Sort DICOM slices into stacks: by series, kind, size, direction, spacing and phase.
 
 Nothing is concatenated across series, and no file is left out in silence: a slice that does
-not fit its series is a reason to refuse, and other series are named in the notes.
+not fit its series stays with it as an odd one, and other series are named in the notes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io.dicom_header import HEAD_BYTES, SliceHeader, is_dicom, read_header
-from napari_hirescam.io.reading import Reading
+from napari_hirescam.io.dicom_header import SliceHeader
+from napari_hirescam.io.dicom_phases import Phase, Pixels, separate
+from napari_hirescam.io.dicom_stack import SMALLEST_STACK
 
-SMALLEST_STACK = 3
-"""Fewer slices are no volume: two do not even show whether one is missing between them."""
-
-_MANY_SERIES = 8
-_LOOK_AT_FILES = 2000
 _SAME_WITHIN = 1e-3  # direction cosines, and mm between pixels
+_IMAGES = {"CT", "MR", "PT"}
+
+MASK_KINDS = {
+    "1.2.840.10008.5.1.4.1.1.66.4": "SEG",
+    "1.2.840.10008.5.1.4.1.1.66.7": "SEG",  # label map
+    "1.2.840.10008.5.1.4.1.1.30": "PM",
+}
+"""SOP classes that are read by :mod:`napari_hirescam.io.dicom_seg`."""
+_DERIVED = {"MPR", "CSA MPR", "REFORMATTED", "PROJECTION IMAGE", "MIP", "MIN_IP", "VOLUME", "RANGE"}
+
+_OTHERS = {
+    "RTSTRUCT": "RT contours (RTSTRUCT), not images",
+    "RTDOSE": "an RT dose, not CT images",
+    "RTPLAN": "an RT plan, not images",
+    "SR": "a structured report, not images",
+    "PR": "a presentation state, not images",
+    "KO": "a selection of key images, not images",
+    "DOC": "a document, not images",
+    "REG": "a registration, not images",
+    "SEG": "a segmentation",
+}
 
 
 @dataclass(frozen=True)
 class Series:
-    """Files that belong together, still unsorted."""
+    """Slices that belong together, still unsorted.
 
-    slices: tuple[SliceHeader, ...]
+    Parameters
+    ----------
+    phase
+        The slices, and what tells them from others of the series.
+    number
+        Which stack of its series it is, from 1.
+    count
+        How many there are.
+    odd
+        Slices of the series that fit neither this stack nor any other.
+    damaged
+        Files that cannot be understood and lie among those of the series.
+    key
+        What the caller asks for it by.
+    trouble
+        Why its slices could not be told apart, if so.
+    """
+
+    phase: Phase
+    number: int = 1
+    count: int = 1
+    odd: tuple[SliceHeader, ...] = ()
+    damaged: tuple[VolumeError, ...] = ()
+    key: str = ""
+    trouble: VolumeError | None = None
+
+    @property
+    def slices(self) -> tuple[SliceHeader, ...]:
+        """Its slices, unsorted, without copies and odd ones."""
+        return self.phase.slices
 
     @property
     def first(self) -> SliceHeader:
@@ -35,108 +82,159 @@ class Series:
 
     @property
     def is_stack(self) -> bool:
-        """True if it can be a CT volume at all."""
-        return self.first.modality == "CT" and self.first.size is not None and not (
-            self.first.is_localizer or self.first.frames > 1 or self.first.samples > 1
-        )  # fmt: skip
+        """True if it can be a volume at all."""
+        return is_image(self.first)
+
+    @property
+    def is_mask(self) -> bool:
+        """True if it is a DICOM SEG or Parametric Map."""
+        return self.first.sop_class_uid in MASK_KINDS
+
+    @property
+    def kind(self) -> str:
+        """What it holds, in a word."""
+        if self.is_mask:
+            return MASK_KINDS[self.first.sop_class_uid]
+        if self.first.is_localizer:
+            return "localizer"
+        return self.first.modality or "no modality"
+
+    @property
+    def title(self) -> str:
+        """For people; names no patient."""
+        first = self.first
+        title = first.description or (
+            f"{self.kind} series {first.series_number}" if first.series_number else self.kind
+        )
+        if self.count == 1:
+            return title
+        part = self.phase.label or f"stack {self.number} of {self.count}"
+        return f"{title}, {part}"
 
     def __str__(self) -> str:
         first = self.first
         name = f' "{first.description}"' if first.description else ""
         number = f"series {first.series_number}" if first.series_number else "a series"
-        kind = "localizer" if first.is_localizer else first.modality or "no modality"
+        label = f", {self.phase.label}" if self.count > 1 and self.phase.label else ""
         count = len(self.slices)
-        return f"{number}{name} ({kind}, {count} {'file' if count == 1 else 'files'})"
+        unit = "file" if first.frame is None else "frame"
+        return f"{number}{name}{label} ({self.kind}, {count} {unit}{'' if count == 1 else 's'})"
 
 
-def dicom_files(folder: Path, *, nested: bool = True) -> Iterator[Path]:
-    """Go through the DICOM files in a folder, in the order of their names."""
-    for path in sorted(folder.rglob("*") if nested else folder.iterdir()):
-        if path.is_file() and path.name.upper() != "DICOMDIR":
-            with path.open("rb") as stream:
-                head = stream.read(HEAD_BYTES)
-            if is_dicom(head):
-                yield path
+def is_image(header: SliceHeader) -> bool:
+    """Tell whether a slice can be one of a volume."""
+    return (
+        header.modality in _IMAGES
+        and header.size is not None
+        and header.samples == 1
+        and not header.is_localizer
+        and not header.problem
+        and header.sop_class_uid not in MASK_KINDS
+    )
 
 
-def holds_dicom(folder: Path) -> bool:
-    """Say whether there is a DICOM file among the first files of a folder."""
-    for count, path in enumerate(folder.rglob("*")):
-        if count >= _LOOK_AT_FILES:
-            return False
-        if path.is_file():
-            with path.open("rb") as stream:
-                if is_dicom(stream.read(HEAD_BYTES)):
-                    return True
-    return False
+def group(
+    path: Path, headers: Iterable[SliceHeader], damaged: Iterable[VolumeError], pixels: Pixels
+) -> tuple[Series, ...]:
+    """Sort slices into stacks.
 
-
-def choose_series(path: Path, reading: Reading) -> tuple[Series, tuple[str, ...]]:
-    """Scan a folder, or the folder around a file, and choose the series to read.
-
-    Returns
-    -------
-    A CT series, its files unsorted, and notes that name the others.
-
-    Raises
-    ------
-    VolumeError
-        If there is no CT series, the one asked for is not there or not unique, or a file of
-        the chosen one does not fit or cannot be understood.
-    Cancelled
-        If the caller asked to stop.
+    Parameters
+    ----------
+    path
+        For messages.
+    headers
+        Of any number of series.
+    damaged
+        Files that could not be understood.
+    pixels
+        Reads one slice; asked only where several lie at one place.
     """
-    headers: list[SliceHeader] = []
-    unreadable: list[VolumeError] = []
-    folder = path if path.is_dir() else path.parent
-    for file in dicom_files(folder, nested=path.is_dir()):
-        reading.check_stop()
-        try:
-            headers.append(read_header(file))
-        except VolumeError as exc:
-            if file == path:
-                raise
-            unreadable.append(exc)
-    if not headers:
-        if unreadable:
-            raise unreadable[0]
-        raise VolumeError(path, "the folder holds no DICOM file", "Choose another folder")
-    series = _group(headers)
-    chosen = _select(path, series, reading.series)
-    if not chosen.is_stack:
-        raise _not_a_stack(path, chosen)
-    _refuse_strays(chosen, series)
-    folders = {header.path.parent for header in chosen.slices}
-    for error in unreadable:
-        # Its series is unknown, so among this one's files it has to be taken for one of them.
-        if Path(error.subject).parent in folders:
-            raise error
-    others = [str(one) for one in series if one is not chosen]
-    notes = [f"Not read: {one}." for one in others[:_MANY_SERIES]]
-    if len(others) > _MANY_SERIES:
-        notes.append(f"Not read: {len(others) - _MANY_SERIES} further series.")
-    notes += [f"Not read: {error}" for error in unreadable]
-    return chosen, tuple(notes)
+    by_uid: dict[str, list[SliceHeader]] = defaultdict(list)
+    for header in headers:
+        by_uid[header.series_uid].append(header)
+    found: list[Series] = []
+    broken = list(damaged)
+    for ours in by_uid.values():
+        folders = {header.path.parent for header in ours if is_image(header)}
+        # Nobody knows a damaged file's series, so among these it is taken for one of them.
+        lost = tuple(error for error in broken if Path(error.subject).parent in folders)
+        found += _stacks(path, ours, lost, pixels)
+    return _with_keys(found)
 
 
-def _group(headers: Iterable[SliceHeader]) -> list[Series]:
+def _stacks(
+    path: Path, ours: list[SliceHeader], damaged: tuple[VolumeError, ...], pixels: Pixels
+) -> list[Series]:
+    alike = _alike(ours)
+    main = max(alike, key=lambda one: (is_image(one[0]), len(one)))
+    odd: list[SliceHeader] = []
+    kept: list[list[SliceHeader]] = []
+    for one in alike:
+        if one is not main and _is_stray(one, main):
+            odd += one
+        else:
+            kept.append(one)
+    found: list[Series] = []
+    for one in kept:
+        strays = (tuple(odd), damaged) if one is main else ((), ())
+        trouble = None
+        phases: tuple[Phase, ...] = (Phase(tuple(one)),)
+        if is_image(one[0]):
+            try:
+                phases = separate(path, one, pixels)
+            except VolumeError as exc:
+                trouble = exc
+        most = max(phases, key=lambda phase: len(phase.slices))
+        for phase in phases:
+            mine = strays if phase is most else ((), ())
+            found.append(Series(phase, odd=mine[0], damaged=mine[1], trouble=trouble))
+    stacks = [one for one in found if one.is_stack]
+    return [
+        Series(one.phase, 1 + stacks.index(one), len(stacks), one.odd, one.damaged, "", one.trouble)
+        if one.is_stack
+        else one
+        for one in found
+    ]
+
+
+def _is_stray(few: list[SliceHeader], main: list[SliceHeader]) -> bool:
+    """Tell whether slices are odd ones of a stack, rather than a picture kept beside it."""
+    one, usual = few[0], main[0]
+    if len(few) >= min(SMALLEST_STACK, len(main)) or not is_image(usual):
+        return False
+    # What is no image for another reason than a fault of its pixels is none of the stack.
+    if not is_image(one) and not (
+        one.problem and one.size == usual.size and one.samples == one.frames == 1
+    ):
+        return False
+    return one.modality == usual.modality and _derivation(one) == _derivation(usual)
+
+
+def _derivation(header: SliceHeader) -> tuple[str, ...]:
+    return (*header.image_type[:1], *sorted(_DERIVED & set(header.image_type)))
+
+
+def _alike(headers: list[SliceHeader]) -> list[list[SliceHeader]]:
     groups: list[list[SliceHeader]] = []
     for header in headers:
-        for group in groups:
-            if _belong_together(group[0], header):
-                group.append(header)
+        for other in groups:
+            if _belong_together(other[0], header):
+                other.append(header)
                 break
         else:
             groups.append([header])
-    return [Series(tuple(group)) for group in groups]
+    return groups
 
 
 def _belong_together(one: SliceHeader, other: SliceHeader) -> bool:
     return (
-        one.series_uid == other.series_uid
+        one.modality == other.modality
         and one.is_localizer == other.is_localizer
+        and one.samples == other.samples
         and one.size == other.size
-        and (one.frames > 1) == (other.frames > 1)
+        and (one.frame is None) == (other.frame is None)
+        and (one.problem == "") == (other.problem == "")
+        and (one.position_mm is None) == (other.position_mm is None)
         and _close(one.orientation, other.orientation)
         and _close(one.spacing_mm, other.spacing_mm)
     )
@@ -148,72 +246,43 @@ def _close(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bo
     return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= _SAME_WITHIN
 
 
-def _select(path: Path, series: list[Series], wanted: str | None) -> Series:
-    candidates = series
-    if wanted is not None:
-        exact = [s for s in series if wanted in {s.first.series_uid, s.first.series_number}]
-        candidates = exact or [s for s in series if s.first.series_uid.startswith(wanted)]
-        if not candidates or len({s.first.series_uid for s in candidates}) > 1:
-            count = "no" if not candidates else "more than one"
-            raise VolumeError(
-                path,
-                f"{count} series in it is numbered {wanted!r} or has a UID that begins so",
-                "There are: " + "; ".join(f"{s}, UID {s.first.series_uid}" for s in series),
+def _with_keys(found: list[Series]) -> tuple[Series, ...]:
+    """Give each a key that can be typed: its series number, and where needed which of these."""
+
+    def order(one: Series) -> tuple[float, str, str, int]:
+        number = one.first.series_number
+        rank = float(number) if number.lstrip("-").isdigit() else float("inf")
+        return rank, number, one.first.series_uid, one.number
+
+    by_number: dict[str, list[Series]] = defaultdict(list)
+    for one in sorted(found, key=order):
+        by_number[one.first.series_number or "none"].append(one)
+    keyed: list[Series] = []
+    for number, ours in by_number.items():
+        for k, one in enumerate(ours, 1):
+            key = number if len(ours) == 1 else f"{number}-{k}"
+            keyed.append(
+                Series(one.phase, one.number, one.count, one.odd, one.damaged, key, one.trouble)
             )
-    elif not path.is_dir():
-        candidates = [s for s in series if any(header.path == path for header in s.slices)]
-    stacks = [s for s in candidates if s.is_stack]
-    return max(stacks or candidates, key=lambda s: (s.first.modality == "CT", len(s.slices)))
+    return tuple(keyed)
 
 
-def _refuse_strays(chosen: Series, series: list[Series]) -> None:
-    """Refuse if slices of the series differ in size, direction or spacing from the rest.
-
-    A second stack under the same UID, a reformat say, is left alone and named in the notes;
-    one or two odd slices belong to this stack, where something is wrong with them.
-    """
-    usual = chosen.first
-    for other in series:
-        odd = other.first
-        if (
-            other is chosen
-            or odd.series_uid != usual.series_uid
-            or len(other.slices) >= SMALLEST_STACK
-            or not other.is_stack
-        ):
-            continue
-        if odd.size != usual.size:
-            reason = f"this slice is {_by(odd.size)} pixels, the others are {_by(usual.size)}"
-        elif not _close(odd.spacing_mm, usual.spacing_mm):
-            reason = f"its pixels are {odd.spacing_mm} mm apart, the others' {usual.spacing_mm}"
-        else:
-            reason = "it lies in another direction than the others"
-        raise VolumeError(
-            odd.path, f"{reason}, in the same series", "Move it to a folder of its own"
-        )
-
-
-def _by(size: tuple[int, int] | None) -> str:
-    return "no" if size is None else f"{size[0]} x {size[1]}"
-
-
-def _not_a_stack(path: Path, series: Series) -> VolumeError:
+def why_not(path: Path, series: Series) -> VolumeError:
+    """Say why a series can be no volume at all."""
     first = series.first
-    if first.modality != "CT":
-        held = first.modality or "no modality"
-        return VolumeError(path, f"it holds {held} and no CT images", "Choose a CT series")
-    if first.frames > 1:
+    if first.sop_class_uid in MASK_KINDS:
+        return VolumeError(first.path, "it is a mask", "Open it by itself")
+    if first.modality in _OTHERS:
         return VolumeError(
-            first.path,
-            "it is an enhanced multi-frame file, which is not supported yet",
-            "Convert it to NIfTI, or export it as single slices",
+            first.path, f"it holds {_OTHERS[first.modality]}", "Choose the series of CT images"
         )
     if first.is_localizer:
         return VolumeError(
             path, "it holds only localizer (scout) images", "Choose the series of CT slices"
         )
-    if first.samples > 1:
-        return VolumeError(
-            first.path, "it is a colour picture, not a CT slice", "Choose the original CT series"
-        )
+    if first.problem:
+        return VolumeError(first.path, first.problem, "Choose the original CT series")
+    if first.modality not in _IMAGES:
+        held = first.modality or "no modality"
+        return VolumeError(path, f"it holds {held} and no CT images", "Choose a CT series")
     return VolumeError(first.path, "it holds no image", "Choose a CT series")
