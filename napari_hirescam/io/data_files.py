@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from napari_hirescam.errors import VolumeError
+
+_CONVERT_AGAIN = "Convert it again from the original images"
 
 
 def beside(header: Path, name: str) -> Path:
@@ -34,7 +37,58 @@ def beside(header: Path, name: str) -> Path:
     return found
 
 
-def numbered(pattern: str, first: int, last: int, step: int, *, most: int) -> list[str]:
+def named_files(
+    header: Path, named: str, listed: list[str], shape: tuple[int, ...]
+) -> tuple[Path, ...]:
+    """Find all files with voxels, in order: one, a list of them, or numbered ones.
+
+    Parameters
+    ----------
+    header
+        The file that names them.
+    named
+        A name; ``LIST`` and how many axes each file holds; or a pattern for numbered names, the
+        first, the last and the step, and how many axes. Without a number of axes each file
+        holds all but the slowest.
+    listed
+        The names that follow a ``LIST``.
+    shape
+        Lengths of all axes, the fastest first.
+
+    Raises
+    ------
+    VolumeError
+        If this cannot be understood, does not fit the shape, or a file is not there.
+    """
+    words = named.split()
+    n_axes = len(shape) - 1
+    try:
+        if words[:1] == ["LIST"] and len(words) <= 2:
+            names = listed
+            n_axes = int(words[1].rstrip("dD")) if len(words) > 1 else n_axes
+        elif len(words) in {4, 5} and "%" in words[0]:
+            names = _numbered(words[0], *(int(word) for word in words[1:4]), most=prod(shape))
+            n_axes = int(words[4]) if len(words) > 4 else n_axes
+        else:
+            return (beside(header, named),)
+    except ValueError as exc:
+        raise VolumeError(
+            header,
+            f"its header names the files with its voxels in a way not known ({named[:60]!r})",
+            _CONVERT_AGAIN,
+        ) from exc
+    # A file may also hold several steps of the slowest axis.
+    is_slab = n_axes == len(shape) and bool(names) and shape[-1] % len(names) == 0
+    if not 1 <= n_axes <= len(shape) or not (is_slab or len(names) == prod(shape[n_axes:])):
+        raise VolumeError(
+            header,
+            f"its header names {len(names)} files, which is not what its image size needs",
+            _CONVERT_AGAIN,
+        )
+    return tuple(beside(header, name) for name in names)
+
+
+def _numbered(pattern: str, first: int, last: int, step: int, *, most: int) -> list[str]:
     """Names of files that are numbered after a C pattern such as ``slice%03d.raw``.
 
     Raises

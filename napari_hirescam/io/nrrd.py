@@ -18,6 +18,7 @@ from napari_hirescam.io.reading import Reading
 from napari_hirescam.io.segment_names import names_beside
 from napari_hirescam.io.slicer_segments import Layered, combined, segments_by_layer
 from napari_hirescam.io.stored_samples import Packing, read_samples
+from napari_hirescam.io.volume_items import choose, numbered_items, volume_item
 from napari_hirescam.source import Fact, Repair, Segment
 from napari_hirescam.volume import Grid, Volume
 
@@ -60,7 +61,9 @@ def read(path: Path, reading: Reading) -> Volume:
     if several is None:
         stored = read_samples(header.samples, reading)
     else:
-        chosen = _chosen(header, place, layers, several, reading.series)
+        kind = "layers of segments" if layers.segments else "volumes"
+        what = f"{header.samples.shape[several]} {kind}"
+        chosen = choose(path, _choices(header, place, layers, several), reading.series, what)
         if chosen == _EVERY_LAYER:
             stored, segments = _all_layers(header, place, layers, several, reading)
         else:
@@ -101,9 +104,8 @@ def items(path: Path, reading: Reading) -> tuple[Item, ...]:
     several = _listing_axis(header, place)
     layers = _layers(header, several)
     if several is None:
-        listed: tuple[Item, ...] = (
-            _item(header, place, "", stem(path), "labels" if layers.segments else "image"),
-        )
+        kind = "labels" if layers.segments else "image"
+        listed: tuple[Item, ...] = (volume_item(_grid(header, place), "", stem(path), kind),)
     else:
         listed = _choices(header, place, layers, several)
     return tuple(replace(item, needs=needs, problem=problem) for item in listed)
@@ -137,43 +139,26 @@ def _lengths(header: NrrdHeader, place: NrrdPlace) -> tuple[int, int, int]:
     return a, b, c
 
 
-def _chosen(
-    header: NrrdHeader, place: NrrdPlace, layers: Layered, axis: int, series: str | None
-) -> str:
-    choices = _choices(header, place, layers, axis)
-    if series is not None and any(series == item.key for item in choices):
-        return series
-    n = header.samples.shape[axis]
-    what = f"{n} layers of segments" if layers.segments else f"{n} volumes"
-    reason = f"it holds {what}"
-    if series is not None:
-        reason += f", and none of them is called {series!r}"
-    raise ChoiceNeededError(header.path, reason, "Say which one to read", choices)
+def _grid(header: NrrdHeader, place: NrrdPlace) -> Grid:
+    return Grid(_lengths(header, place), place.affine)
 
 
 def _choices(header: NrrdHeader, place: NrrdPlace, layers: Layered, axis: int) -> tuple[Item, ...]:
     n = header.samples.shape[axis]
+    grid = _grid(header, place)
     if not layers.segments:
-        return tuple(
-            _item(header, place, str(k), f"volume {k} of {n}", "image") for k in range(1, n + 1)
-        )
+        return numbered_items(grid, n)
     listed = [
-        _item(header, place, str(k), f"layer {k} of {n}: {_named(segments)}", "labels")
+        volume_item(grid, str(k), f"layer {k} of {n}: {_named(segments)}", "labels")
         for k, segments in enumerate(layers.segments, 1)
     ]
     title = "all layers in one mask, if no segments overlap"
-    return (_item(header, place, _EVERY_LAYER, title, "labels"), *listed)
+    return (volume_item(grid, _EVERY_LAYER, title, "labels"), *listed)
 
 
 def _named(segments: tuple[Segment, ...]) -> str:
     names = [segment.name for segment in segments[:4]]
     return ", ".join(names) + (", ..." if len(segments) > len(names) else "")
-
-
-def _item(header: NrrdHeader, place: NrrdPlace, key: str, title: str, kind: str) -> Item:
-    a, b, c = _lengths(header, place)
-    x, y, z = Grid((a, b, c), place.affine).spacing_mm
-    return Item(key, title, kind, n_slices=c, spacing_mm=(z, y, x), size=(b, a))
 
 
 def _all_layers(

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io.data_files import beside, numbered
+from napari_hirescam.io.data_files import named_files
 from napari_hirescam.io.stored_samples import Packing, Part, Samples
 
 MAGIC = b"NRRD"
@@ -140,10 +139,6 @@ def read_header(path: Path) -> NrrdHeader:
     dtype = _dtype(path, values, packing)
     parts = _parts(path, values, texts, files, offset, shape, packing)
     samples = Samples(path, parts, packing, dtype, shape)
-    if prod(shape) % len(parts):
-        raise VolumeError(
-            path, f"its voxels do not divide evenly among {len(parts)} files", _CONVERT_AGAIN
-        )
     return NrrdHeader(path, texts, values, pairs, samples)
 
 
@@ -261,37 +256,5 @@ def _parts(
     named = texts.get("data file")
     if named is None:
         return (Part(path, offset, n_lines, skipped, from_end),)
-    names, axes_each = _file_names(path, named, listed, shape)
-    expected = prod(shape[axes_each:])
-    if len(names) != expected and not (axes_each == len(shape) and shape[-1] % len(names) == 0):
-        raise VolumeError(
-            path,
-            f"its header names {len(names)} files for {expected} parts of the volume",
-            _CONVERT_AGAIN,
-        )
-    return tuple(Part(beside(path, name), 0, n_lines, skipped, from_end) for name in names)
-
-
-def _file_names(
-    path: Path, named: str, listed: list[str], shape: tuple[int, ...]
-) -> tuple[list[str], int]:
-    """The data files in order, and how many axes each of them holds."""
-    words = named.split()
-    one_less = len(shape) - 1
-    try:
-        if words[:1] == ["LIST"] and len(words) <= 2:
-            names, axes = listed, int(words[1]) if len(words) > 1 else one_less
-        elif len(words) in {4, 5} and "%" in words[0]:
-            names = numbered(words[0], *(int(word) for word in words[1:4]), most=prod(shape))
-            axes = int(words[4]) if len(words) > 4 else one_less
-        else:
-            names, axes = [named], len(shape)
-    except ValueError as exc:
-        raise VolumeError(
-            path,
-            f"its header names its data files in a way not known ({named[:60]!r})",
-            _CONVERT_AGAIN,
-        ) from exc
-    if not names or not 1 <= axes <= len(shape):
-        raise VolumeError(path, "its header names no data file", _CONVERT_AGAIN)
-    return names, axes
+    files = named_files(path, named, listed, shape)
+    return tuple(Part(file, 0, n_lines, skipped, from_end) for file in files)

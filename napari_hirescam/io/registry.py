@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io import dicom, nifti, nrrd
+from napari_hirescam.io import dicom, metaimage, nifti, nrrd
 from napari_hirescam.io.asking import Item, Picture
 from napari_hirescam.io.reading import (
     PictureCallback,
@@ -56,6 +56,7 @@ class Format:
 FORMATS: tuple[Format, ...] = (
     Format("NIfTI", nifti.sniff, nifti.read, nifti.items, nifti.picture),
     Format("NRRD", nrrd.sniff, nrrd.read, nrrd.items, nrrd.picture),
+    Format("MetaImage", metaimage.sniff, metaimage.read, metaimage.items, metaimage.picture),
     Format("DICOM", dicom.sniff, dicom.read, dicom.items, dicom.picture),
 )
 
