@@ -30,6 +30,7 @@ from pydicom.uid import (
 
 from napari_hirescam import io
 from napari_hirescam.errors import Cancelled, VolumeError
+from napari_hirescam.io import ChoiceNeededError
 from napari_hirescam.io.frame import IPL_TO_LPS
 from napari_hirescam.volume import Quantity
 
@@ -113,8 +114,8 @@ def test_air_is_minus_1024_however_it_is_stored(tmp_path, signed):
 
 
 def test_numbers_beyond_16_bits_widen_the_volume(tmp_path):
-    slices = make_series(4, intercept=0.0)
-    slices[2].dataset.PixelData = np.full(54, 60_000, np.uint16).tobytes()
+    slices = make_series(4, intercept=-1000.0)
+    slices[2].dataset.PixelData = np.full(54, 61_000, np.uint16).tobytes()
     volume = io.read_volume(save_all(slices, tmp_path))
     assert volume.voxels.dtype == np.int32
     assert volume.voxels.max() == 60_000
@@ -263,10 +264,15 @@ def two_series(tmp_path: Path) -> Path:
     return tmp_path / "study"
 
 
-def test_the_series_with_the_most_slices_is_read_and_the_other_named(two_series):
-    volume = io.read_volume(two_series)
-    assert len(volume.voxels) == 7
-    assert volume.source.notes == ('Not read: series 2 "lung" (CT, 4 files).',)
+def test_nobody_guesses_which_of_two_series_is_meant(two_series):
+    with pytest.raises(ChoiceNeededError, match="holds 2 series") as caught:
+        io.read_volume(two_series)
+    assert [(item.key, item.title) for item in caught.value.items] == [("2", "lung"), ("5", "soft")]
+    chosen = io.read_volume(two_series, series=caught.value.items[0].key)
+    assert_is_patient(chosen)
+    assert len(chosen.voxels) == 4
+    assert chosen.source.item == "2"
+    assert chosen.source.notes == ('Not read: series 5 "soft" (CT, 7 files).',)
 
 
 @pytest.mark.parametrize("wanted", ["1.2.3.4", "2"])
@@ -281,8 +287,8 @@ def test_a_series_can_be_asked_for_by_uid_or_number(two_series, wanted):
 def test_an_unclear_wish_is_answered_with_what_there_is(two_series, wanted, reason):
     with pytest.raises(VolumeError, match=reason) as caught:
         io.read_volume(two_series, series=wanted)
-    assert "lung" in caught.value.remedy
-    assert "1.2.3.55" in caught.value.remedy
+    assert '2: series 2 "lung"' in caught.value.remedy
+    assert '5: series 5 "soft"' in caught.value.remedy
 
 
 def test_one_file_stands_for_its_series_in_its_own_folder(two_series):
@@ -299,10 +305,18 @@ def test_a_second_stack_under_the_same_uid_is_not_mixed_in(tmp_path):
     sagittal = make_series(5, series_uid=uid, orientation=SAGITTAL, step=(2.0, 0, 0))
     save_all(axial, tmp_path)
     save_all(sagittal, tmp_path / "reformat")
-    volume = io.read_volume(tmp_path)
-    assert_is_patient(volume)
-    assert len(volume.voxels) == 8
-    assert len(volume.source.notes) == 1
+    with pytest.raises(ChoiceNeededError, match="2 stacks of slices in one series") as caught:
+        io.read_volume(tmp_path)
+    shapes = {}
+    for item in caught.value.items:
+        volume = io.read_volume(tmp_path, series=item.key)
+        assert_is_patient(volume)
+        assert len(volume.source.notes) == 1
+        shapes[item.title] = volume.source.grid.shape
+    assert shapes == {
+        "made up, axial, 6 x 9": (9, 6, 8),
+        "made up, sagittal, 6 x 9": (9, 6, 5),
+    }
 
 
 # --- What the numbers are -----------------------------------------------------------------------
@@ -331,12 +345,15 @@ def test_the_declared_kind_of_numbers_is_believed(tmp_path, kind, quantity):
 # --- Progress ---------------------------------------------------------------------------------
 
 
-def test_progress_counts_slices(tmp_path):
+def test_progress_grows_through_headers_and_pixels_to_the_end(tmp_path):
     seen = []
     io.read_volume(
-        save_all(make_series(4), tmp_path), progress=lambda done, total: seen.append((done, total))
+        save_all(make_series(4), tmp_path), progress=lambda done, total: seen.append(done / total)
     )
-    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen == sorted(seen)
+    assert seen[0] == 0
+    assert seen[-1] == 1
+    assert len([share for share in seen if share > 0.4]) >= 4
 
 
 @pytest.mark.parametrize("after", [0, 3, 7])

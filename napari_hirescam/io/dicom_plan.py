@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ConsentNeededError
-from napari_hirescam.io.dicom_decode import pixel_problem
+from napari_hirescam.io.dicom_decode import pixel_problem, stored_pixels
 from napari_hirescam.io.dicom_header import SliceHeader
 from napari_hirescam.io.dicom_line import says_its_place
 from napari_hirescam.io.dicom_series import Series, why_not
@@ -78,6 +78,8 @@ def plan(
     odd = _odd_slices(series, undecodable or {})
     usable = [header for header in series.slices if place_of(header) not in odd]
     if not usable:
+        if pixel_problem(series.first):
+            stored_pixels(series.first)  # knows what helps
         raise VolumeError(
             series.first.path, odd[place_of(series.first)], "Copy or export the series again"
         )

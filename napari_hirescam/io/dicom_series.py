@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom_header import SliceHeader
 from napari_hirescam.io.dicom_phases import Phase, Pixels, separate
 from napari_hirescam.io.dicom_stack import SMALLEST_STACK
 
+_STRAIGHT = 0.8  # cosine between a normal and the axis that a cut is named after
 _SAME_WITHIN = 1e-3  # direction cosines, and mm between pixels
 _IMAGES = {"CT", "MR", "PT"}
 
@@ -175,6 +178,7 @@ def _stacks(
         else:
             kept.append(one)
     found: list[Series] = []
+    several = sum(is_image(one[0]) for one in kept) > 1
     for one in kept:
         strays = (tuple(odd), damaged) if one is main else ((), ())
         trouble = None
@@ -184,17 +188,32 @@ def _stacks(
                 phases = separate(path, one, pixels)
             except VolumeError as exc:
                 trouble = exc
+            if several:
+                phases = tuple(_with_cut(phase) for phase in phases)
         most = max(phases, key=lambda phase: len(phase.slices))
         for phase in phases:
             mine = strays if phase is most else ((), ())
             found.append(Series(phase, odd=mine[0], damaged=mine[1], trouble=trouble))
     stacks = [one for one in found if one.is_stack]
     return [
-        Series(one.phase, 1 + stacks.index(one), len(stacks), one.odd, one.damaged, "", one.trouble)
-        if one.is_stack
-        else one
+        replace(one, number=1 + stacks.index(one), count=len(stacks)) if one.is_stack else one
         for one in found
     ]
+
+
+def _with_cut(phase: Phase) -> Phase:
+    """Name the direction of a stack first, where one series holds stacks of several kinds."""
+    first = phase.slices[0]
+    size = "" if first.size is None else f"{_cut(first)}, {first.size[0]} x {first.size[1]}"
+    return replace(phase, label=", ".join(part for part in (size, phase.label) if part))
+
+
+def _cut(header: SliceHeader) -> str:
+    if header.orientation is None:
+        return "no direction"
+    normal = np.abs(np.cross(header.orientation[:3], header.orientation[3:]))
+    straight = normal.max() > _STRAIGHT * np.linalg.norm(normal)
+    return ("sagittal", "coronal", "axial")[int(normal.argmax())] if straight else "oblique"
 
 
 def _is_stray(few: list[SliceHeader], main: list[SliceHeader]) -> bool:
@@ -261,9 +280,7 @@ def _with_keys(found: list[Series]) -> tuple[Series, ...]:
     for number, ours in by_number.items():
         for k, one in enumerate(ours, 1):
             key = number if len(ours) == 1 else f"{number}-{k}"
-            keyed.append(
-                Series(one.phase, one.number, one.count, one.odd, one.damaged, key, one.trouble)
-            )
+            keyed.append(replace(one, key=key))
     return tuple(keyed)
 
 
