@@ -55,7 +55,7 @@ def made_up_scan(n_slices: int) -> np.ndarray:
     noise = rng.normal(0, 12, (8, 512, 512))
     scan = np.empty((n_slices, 512, 512), np.int16)
     for k in range(n_slices):
-        scan[k] = np.rint(body + noise[k % 8] + 30 * np.sin(k / 9))
+        scan[k] = np.maximum(np.rint(body + noise[k % 8] + 30 * np.sin(k / 9)), -1024)
     return scan
 
 
@@ -121,7 +121,7 @@ def dicom_pydicom(path: Path) -> Prepared:
 
 def dicom_simpleitk(path: Path) -> Prepared:
     """ImageSeriesReader with the files as GDCM orders them."""
-    import SimpleITK as sitk
+    import SimpleITK as sitk  # noqa: N813 - as everybody calls it
 
     def read() -> np.ndarray:
         reader = sitk.ImageSeriesReader()
