@@ -76,16 +76,6 @@ def test_without_sform_the_qform_places_the_volume(tmp_path):
     assert volume.source.notes == ()
 
 
-def test_when_sform_and_qform_differ_the_sform_is_used_and_the_user_told(tmp_path):
-    path = save(tmp_path / "ct.nii", qform=1)
-    patch(path, 268, np.float32(RAS[0, 3] + 3).tobytes())  # qoffset_x
-    volume = io.read_volume(path)
-    assert value_at(volume, RAS[:3, 3]) == CT[0, 0, 0]
-    assert volume.source.notes == (
-        "The file's sform and qform disagree by up to 3.0 mm; the sform was used.",
-    )
-
-
 def test_a_broken_qform_beside_a_good_sform_is_only_mentioned(tmp_path):
     path = patch(save(tmp_path / "ct.nii", qform=1), 256, np.float32(5).tobytes())  # quatern_b
     volume = io.read_volume(path)
@@ -119,6 +109,8 @@ def test_voxels_without_a_number_become_air_and_are_counted(tmp_path):
     assert value_at(volume, RAS[:3, 3]) == -1024
     assert np.isfinite(volume.voxels).all()
     assert volume.source.notes[0].startswith("3 voxels hold no number")
+    assert int(volume.invalid.sum()) == 3
+    assert volume.invalid[tuple(np.argwhere(volume.voxels == -1024)[0])]
 
 
 def test_a_nan_cannot_turn_a_picture_into_a_ct(tmp_path):

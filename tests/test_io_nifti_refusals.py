@@ -29,7 +29,7 @@ def test_missing_empty_and_foreign_files_are_refused(tmp_path):
     (tmp_path / "empty.nii.gz").touch()
     refuses(tmp_path / "empty.nii.gz", "empty")
     (tmp_path / "text.nii").write_text("not an image, whatever its name says " * 20)
-    refuses(tmp_path / "text.nii", "does not begin like a NIfTI or DICOM file")
+    refuses(tmp_path / "text.nii", "does not begin like a NIfTI")
     (tmp_path / "text.nii.gz").write_bytes(gzip.compress(b"nor this" * 100))
     refuses(tmp_path / "text.nii.gz", "does not begin like")
     (tmp_path / "folder").mkdir()
@@ -70,8 +70,13 @@ def test_a_flipped_bit_anywhere_in_a_compressed_file_is_noticed(tmp_path_factory
     position = data.draw(st.integers(10, len(content) - 1))
     content[position] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
-    with pytest.raises(VolumeError, match=r"flipped\.nii\.gz"):
-        io.read_volume(path)
+    try:
+        volume = io.read_volume(path)
+    except VolumeError:
+        return
+    # Between two blocks of gzip lie bits that stand for nothing.
+    np.testing.assert_array_equal(volume.voxels, CT[:5, :6, :7])
+    np.testing.assert_allclose(volume.affine, grid.affine, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +95,15 @@ def test_a_flipped_bit_anywhere_in_a_compressed_file_is_noticed(tmp_path_factory
         (280, np.zeros(12, np.float32), "affine"),
         (284, np.array([1e5], np.float32), "perpendicular"),
         (252, np.zeros(2, np.int16), "sform and qform codes are both 0"),
-        (344, np.frombuffer(b"ni1\0", np.uint8), "NIfTI pair"),
+        (344, np.frombuffer(b"ni1\0", np.uint8), "NIfTI pair .* the other is missing"),
+        (344, np.frombuffer(b"n+2\0", np.uint8), "Analyze"),
+        (112, np.array([2, np.nan], np.float32), "values cannot be known"),
+        (112, np.array([np.inf, 0], np.float32), "values cannot be known"),
+        (108, np.array([352.5], np.float32), "where the voxels begin"),
+        (108, np.array([1e9], np.float32), "begin so late"),
+        (108, np.array([-352], np.float32), "where the voxels begin"),
+        (70, np.array([1], np.int16), "single bits"),
+        (70, np.array([1536], np.int16), "128-bit numbers"),
         (344, np.zeros(4, np.uint8), "Analyze"),
     ],
 )
@@ -114,10 +127,6 @@ def test_a_damaged_header_gives_a_volume_or_a_plain_refusal(tmp_path_factory, da
         assert np.isfinite(volume.voxels).all()
         assert volume.grid.is_axis_aligned
     assert subject == str(path)
-
-
-def test_a_series_of_volumes_is_refused_with_their_number(tmp_path):
-    refuses(save(tmp_path / "perfusion.nii.gz", np.stack([CT] * 5, -1)), "holds 5 volumes")
 
 
 def test_a_qform_that_is_no_rotation_is_refused_where_nothing_else_is_there(tmp_path):

@@ -131,25 +131,47 @@ def fill(path: Path, stream: BinaryIO, array: npt.NDArray[Any], reading: Reading
     reading.step(array.nbytes, array.nbytes)
 
 
-def fill_part(path: Path, stream: BinaryIO, array: npt.NDArray[Any], reading: Reading) -> None:
-    """Fill an array as :func:`fill` does, but leave what follows it in the stream."""
+def fill_part(
+    path: Path,
+    stream: BinaryIO,
+    array: npt.NDArray[Any],
+    reading: Reading,
+    *,
+    before: int = 0,
+    total: int | None = None,
+) -> None:
+    """Fill an array as :func:`fill` does, but leave what follows it in the stream.
+
+    `before` and `total` are for the progress: bytes that were read before these, and of all.
+    """
     flat: Any = array.reshape(-1, order="A").view(np.uint8)
     room = memoryview(flat)
+    total = len(room) if total is None else total
     done = 0
     while done < len(room):
-        reading.step(done, len(room))
+        reading.step(before + done, total)
         count = stream.readinto(room[done : done + STEP_BYTES])  # type: ignore[attr-defined]
         if not count:
             raise VolumeError(
                 path,
-                f"the file is incomplete: {done:,} of {len(room):,} bytes of voxels are there",
+                f"the file is incomplete: {before + done:,} of {total:,} bytes of voxels are there",
                 COPY_AGAIN,
             )
         done += count
 
 
-def pass_over(path: Path, stream: BinaryIO, n_bytes: int, reading: Reading) -> None:
+def pass_over(
+    path: Path,
+    stream: BinaryIO,
+    n_bytes: int,
+    reading: Reading,
+    *,
+    before: int = 0,
+    total: int | None = None,
+) -> None:
     """Read and forget bytes of a compressed stream, whose checksum needs them.
+
+    With a `total`, progress is reported as by :func:`fill_part`.
 
     Raises
     ------
@@ -161,7 +183,10 @@ def pass_over(path: Path, stream: BinaryIO, n_bytes: int, reading: Reading) -> N
     scratch = memoryview(bytearray(min(n_bytes, STEP_BYTES)))
     left = n_bytes
     while left > 0:
-        reading.check_stop()
+        if total is None:
+            reading.check_stop()
+        else:
+            reading.step(before + n_bytes - left, total)
         count = stream.readinto(scratch[: min(left, len(scratch))])  # type: ignore[attr-defined]
         if not count:
             raise VolumeError(

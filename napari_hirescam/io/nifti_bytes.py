@@ -1,26 +1,27 @@
-"""The stored bytes of a NIfTI file: header and voxels, complete and with checksum verified."""
+"""The voxels of a NIfTI file: complete, with checksum verified, and read once."""
 
 from __future__ import annotations
 
-import gzip
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
+from napari_hirescam.io.gzip_bytes import (
+    check_end,
+    fill_part,
+    open_stream,
+    pass_over,
+)
+from napari_hirescam.io.nifti_header import Header, read_header
+from napari_hirescam.io.nifti_numbers import needs_second_array
 from napari_hirescam.io.reading import Reading, check_memory
 
-HEADER_SIZES = {348: 1, 540: 2}
-"""Length of the header, which is also its first field, to the version of NIfTI."""
-
-_STEP_BYTES = 8 << 20
-# No gzip stream expands further than this, so a larger claim is false before a byte is read.
-_GZIP_BEST_RATIO = 1032
-_COPY_AGAIN = "Copy or export it again"
+_SCRATCH_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class StoredImage:
 
 
 def read_stored(path: Path, reading: Reading | None = None) -> StoredImage:
-    """Read header and voxels of a three-dimensional NIfTI file.
+    """Read header and voxels of a file that holds one volume.
 
     Parameters
     ----------
@@ -56,141 +57,76 @@ def read_stored(path: Path, reading: Reading | None = None) -> StoredImage:
     Cancelled
         If the caller asked to stop.
     """
-    from isal import isal_zlib
-
-    stream_error: Any = isal_zlib.error
-    with path.open("rb") as stream:
-        compressed = stream.read(2) == b"\x1f\x8b"
-    try:
-        with _open(path, compressed=compressed) as stream:
-            header = _read_header(path, stream)
-            shape = _three_lengths(path, header)
-            voxels = _allocate(path, header, shape, compressed=compressed)
-            stream.seek(int(header["vox_offset"]))
-            _fill(path, stream, voxels, reading or Reading())
-    except EOFError as exc:
-        raise VolumeError(
-            path, "the file is incomplete: its compressed data break off", _COPY_AGAIN
-        ) from exc
-    except (gzip.BadGzipFile, stream_error) as exc:
-        raise VolumeError(
-            path, f"the file is damaged: its compressed data are not sound ({exc})", _COPY_AGAIN
-        ) from exc
-    native = voxels.dtype.newbyteorder("=")
-    return StoredImage(header, voxels.astype(native, copy=False))
+    header = read_header(path)
+    if header.n_volumes > 1:
+        raise VolumeError(path, f"it holds {header.n_volumes} volumes", "Say which of them to read")
+    return StoredImage(header.fields, read_voxels(path, header, 0, reading or Reading()))
 
 
-def _open(path: Path, *, compressed: bool) -> AbstractContextManager[BinaryIO]:
-    if not compressed:
-        return path.open("rb")
-    from isal import igzip
-
-    unpack: Any = igzip.open
-    stream: AbstractContextManager[BinaryIO] = unpack(path, "rb")
-    return stream
-
-
-def _read_header(path: Path, stream: BinaryIO) -> Any:
-    import nibabel as nib
-
-    size_field = stream.read(4)
-    length = int.from_bytes(size_field, "little")
-    endianness = "<"
-    if length not in HEADER_SIZES:
-        length, endianness = int.from_bytes(size_field, "big"), ">"
-    if length not in HEADER_SIZES:
-        raise VolumeError(path, "it has no NIfTI header", "Give a NIfTI file")
-    block = size_field + stream.read(length - 4)
-    if len(block) < length:
-        raise VolumeError(path, "the file ends within its header", _COPY_AGAIN)
-    kind: Any = nib.Nifti1Header if HEADER_SIZES[length] == 1 else nib.Nifti2Header
-    # nibabel's own checks print to the console and mend silently; ours follow.
-    header = kind(block, endianness=endianness, check=False)
-    magic = bytes(header["magic"].item()).rstrip(b"\0")[:3]
-    if magic in {b"ni1", b"ni2"}:
-        raise VolumeError(
-            path,
-            "it is one half of a NIfTI pair (.hdr and .img)",
-            "Convert the pair to a single .nii.gz file",
-        )
-    if magic not in {b"n+1", b"n+2"}:
-        raise VolumeError(
-            path,
-            "it is an Analyze file, which cannot tell left from right",
-            "Convert the original images to NIfTI",
-        )
-    return header
-
-
-def _three_lengths(path: Path, header: Any) -> tuple[int, int, int]:
-    n_axes = int(header["dim"][0])
-    lengths = [int(n) for n in header["dim"][1 : n_axes + 1]]
-    if not 1 <= n_axes <= 7 or min(lengths) < 1:
-        raise VolumeError(path, "the image size in its header is not valid", _COPY_AGAIN)
-    n_volumes = int(np.prod(lengths[3:], dtype=object)) if n_axes > 3 else 1
-    if n_volumes > 1:
-        raise VolumeError(
-            path,
-            f"it holds {n_volumes} volumes, not one",
-            "Save the one you want as a file of its own",
-        )
-    if n_axes < 3 or min(lengths[:3]) < 2:
-        raise VolumeError(
-            path, "it is a two-dimensional image, not a volume", "Give the whole volume"
-        )
-    return lengths[0], lengths[1], lengths[2]
-
-
-def _allocate(
-    path: Path, header: Any, shape: tuple[int, int, int], *, compressed: bool
+def read_voxels(
+    path: Path,
+    header: Header,
+    volume: int,
+    reading: Reading,
+    *,
+    half_way: Callable[[npt.NDArray[Any]], None] | None = None,
 ) -> npt.NDArray[Any]:
-    """Make room for the voxels, once it is certain that the claim can be true."""
-    try:
-        dtype = np.dtype(header.get_data_dtype())
-    except KeyError as exc:
-        raise VolumeError(
-            path, f"its number type ({int(header['datatype'])}) is unknown", _COPY_AGAIN
-        ) from exc
-    if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        what = "colours" if dtype.kind == "V" else f"numbers of type {dtype.name}"
-        raise VolumeError(
-            path, f"its voxels are {what}", "Give a volume of plain integers or floats"
-        )
-    offset = float(header["vox_offset"])
-    if not offset >= int(header["sizeof_hdr"]) or offset > 2**40:
-        raise VolumeError(path, "its header does not say where the voxels begin", _COPY_AGAIN)
-    n_voxels = int(np.prod(shape, dtype=object))
-    extent = int(offset) + n_voxels * dtype.itemsize
-    size = path.stat().st_size
-    if extent > (size * _GZIP_BEST_RATIO if compressed else size):
-        raise VolumeError(
-            path,
-            f"the file is incomplete: its header announces {extent:,} bytes, more than the "
-            f"{size:,} bytes on disk can hold",
-            _COPY_AGAIN,
-        )
-    # Swapping bytes, scaling or judging takes a second copy, never wider than float32.
-    check_memory(path, n_voxels * (dtype.itemsize + 4))
-    return np.empty(shape, dtype, order="F")
+    """Read the voxels of one volume, as stored, in native byte order.
 
+    Of a compressed file the other volumes are unpacked as well, to verify the checksum, but
+    not kept.
 
-def _fill(path: Path, stream: BinaryIO, voxels: npt.NDArray[Any], reading: Reading) -> None:
-    flat: Any = voxels.reshape(-1, order="F").view(np.uint8)
-    room = memoryview(flat)
-    done = 0
-    while done < len(room):
-        reading.step(done, len(room))
-        count = stream.readinto(room[done : done + _STEP_BYTES])  # type: ignore[attr-defined]
-        if not count:
-            raise VolumeError(
-                path,
-                f"the file is incomplete: {done:,} of {len(room):,} bytes of voxels are there",
-                _COPY_AGAIN,
-            )
-        done += count
-    # Reading on, past the last voxel, is what makes the gzip checksum be compared.
-    if stream.read(1):
-        raise VolumeError(
-            path, "more data follow than its header announces, so one of them is wrong", _COPY_AGAIN
-        )
-    reading.step(done, len(room))
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    header
+        Its header.
+    volume
+        Which of its volumes, from 0.
+    reading
+        Progress in bytes of what must be gone through, and the wish to stop.
+    half_way
+        Called with the stored plane [i, j] in the middle of the last axis as soon as it is
+        there.
+
+    Returns
+    -------
+    [i, j, k], the first axis fastest.
+
+    Raises
+    ------
+    VolumeError
+        If the file is damaged, incomplete or does not fit into memory.
+    Cancelled
+        If the caller asked to stop.
+    """
+    n_bytes = header.volume_bytes
+    # Numbers that are not kept as they are need a second array, at most as large.
+    check_memory(path, n_bytes * (2 if needs_second_array(header) else 1) + _SCRATCH_BYTES)
+    before, total = volume * n_bytes, header.n_volumes * n_bytes
+    voxels = np.empty(header.shape, header.dtype, order="F")
+    flat = voxels.reshape(-1, order="F")
+    middle = header.shape[2] // 2
+    first = flat.size // header.shape[2] * (middle + 1) if half_way is not None else 0
+    rest = before + first * voxels.itemsize
+    with open_stream(header.image, compressed=header.is_compressed) as stream:
+        if header.is_compressed:
+            pass_over(path, stream, header.offset, Reading(should_stop=reading.should_stop))
+            pass_over(path, stream, before, reading, total=total)
+        else:
+            stream.seek(header.offset + before)
+        fill_part(path, stream, flat[:first], reading, before=before, total=total)
+        if half_way is not None:
+            half_way(voxels[:, :, middle])
+        fill_part(path, stream, flat[first:], reading, before=rest, total=total)
+        if header.is_compressed:
+            left = total - before - n_bytes
+            pass_over(path, stream, left, reading, before=total - left, total=total)
+        else:
+            stream.seek(header.offset + total)
+        check_end(path, stream)
+    reading.step(total, total)
+    if voxels.dtype.isnative:
+        return voxels
+    return voxels.byteswap(inplace=True).view(voxels.dtype.newbyteorder("="))
