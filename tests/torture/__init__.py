@@ -1,0 +1,1 @@
+"""Awkward CT files whose truth is known at every point, and the judge of who reads them right."""

@@ -1,0 +1,13 @@
+"""All DICOM cases."""
+
+from __future__ import annotations
+
+from torture.dicom_enhanced_cases import enhanced
+from torture.dicom_file_cases import files
+from torture.dicom_geometry_cases import geometry
+from torture.dicom_group_cases import groups
+from torture.dicom_number_cases import numbers
+
+DICOM_CASES = tuple(
+    case for catalogue in (geometry, numbers, groups, files, enhanced) for case in catalogue.cases
+)
