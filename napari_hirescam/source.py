@@ -188,3 +188,15 @@ class Source:
     stored_geometry: Mapping[str, Any] = field(default_factory=dict)
     frames: tuple[Frame | None, ...] = ()
     windows: tuple[DisplayWindow, ...] = ()
+
+    def as_provenance(self) -> dict[str, Any]:
+        """What a file that is made from this one says of it, as plain JSON values."""
+        return {
+            "ct": str(self.path),
+            "item": self.item,
+            "repairs": [
+                {"repair": str(done.repair), "what": done.what, "asked": done.asked}
+                for done in self.repaired
+            ],
+            "notes": list(self.notes),
+        }

@@ -279,14 +279,15 @@ def _check_logits(scores: FloatArray, classifier: Classifier, volume: Volume) ->
 
 def _provenance(request: _Request, attempt: Attempt, *more: str) -> dict[str, Any]:
     volume, classifier = request.volume, request.classifier
-    notes = [*(volume.source.notes if volume.source else ()), *request.model_input.notes]
+    origin = volume.source.as_provenance() if volume.source else {"ct": volume.name, "notes": []}
+    notes = [*origin["notes"], *request.model_input.notes]
     notes += [note for note in (attempt.note, *more) if note]
     return {
         "software": f"napari-hirescam {__version__}",
         "torch": version("torch"),
         "model": classifier.spec.name,
         "weights_sha256": classifier.weights_sha256,
-        "ct": str(volume.source.path) if volume.source else volume.name,
+        **origin,
         "device": attempt.device,
         "mixed_precision": request.mixed_precision,
         "notes": notes,

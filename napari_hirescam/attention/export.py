@@ -1,4 +1,4 @@
-"""Maps and scores as files: NIfTI on the CT's own grid, and a JSON beside them."""
+"""Maps and scores as files: maps on the CT's own grid, and a JSON beside them."""
 
 from __future__ import annotations
 
@@ -7,43 +7,56 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.result import Explanation, PlacementName
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import Cancelled, VolumeError
-from napari_hirescam.io import write_nifti
+from napari_hirescam.io import write_volume
 from napari_hirescam.safe_write import replace_file
 from napari_hirescam.volume import Volume
 
 SCORES_FILE = "scores.json"
+
+MapFormat = Literal["nii.gz", "nrrd", "dicom"]
+"""How maps can be written; "dicom" is a parametric map over the CT's series."""
+
+MAP_FORMATS: tuple[MapFormat, ...] = get_args(MapFormat)
+
+_SUFFIXES: dict[MapFormat, str] = {"nii.gz": ".nii.gz", "nrrd": ".nrrd", "dicom": ".dcm"}
 # Of each part of a file name; file systems allow 255 bytes for the whole.
 _NAME_LENGTH = 60
 
 
-def map_file_name(volume_name: str, label: str, method: str) -> str:
+def map_file_name(
+    volume_name: str, label: str, method: str, map_format: MapFormat = "nii.gz"
+) -> str:
     """File name of one map, safe on every system: CT, label, method."""
     # Grad-CAM++ must not be taken for Grad-CAM.
     parts = (
         re.sub(r"[^\w.-]+", "_", part.replace("+", "plus")).strip("_.")[:_NAME_LENGTH] or "unnamed"
         for part in (volume_name, label, method)
     )
-    return f"{'_'.join(parts)}.nii.gz"
+    return f"{'_'.join(parts)}{_SUFFIXES[map_format]}"
 
 
 def map_file_names(
-    volume_name: str, labels: Sequence[str], methods: Sequence[str]
+    volume_name: str,
+    labels: Sequence[str],
+    methods: Sequence[str],
+    map_format: MapFormat = "nii.gz",
 ) -> dict[tuple[str, str], str]:
     """File name of each (label, method); names that would coincide are numbered."""
     names: dict[tuple[str, str], str] = {}
     taken: set[str] = set()
     for pair in itertools.product(dict.fromkeys(labels), dict.fromkeys(methods)):
-        name = map_file_name(volume_name, *pair)
+        name = map_file_name(volume_name, *pair, map_format)
         number = 1
         while name.casefold() in taken:  # Windows and macOS take capitals for small letters
             number += 1
-            name = map_file_name(volume_name, f"{pair[0][: _NAME_LENGTH - 10]} {number}", pair[1])
+            label = f"{pair[0][: _NAME_LENGTH - 10]} {number}"
+            name = map_file_name(volume_name, label, pair[1], map_format)
         taken.add(name.casefold())
         names[pair] = name
     return names
@@ -62,6 +75,16 @@ def refuse_existing(folder: str | Path, names: Iterable[str]) -> None:
             folder,
             f"it already holds {', '.join(there)}",
             "Choose another folder, or overwrite (--overwrite on the command line)",
+        )
+
+
+def refuse_format(volume: Volume, map_format: MapFormat) -> None:
+    """Raise VolumeError if maps of this CT cannot be written so."""
+    if map_format == "dicom" and not any(volume.source.frames if volume.source else ()):
+        raise VolumeError(
+            volume.name,
+            "its maps cannot be written as DICOM, since it was not read from a DICOM series",
+            "Choose nii.gz or nrrd",
         )
 
 
@@ -108,6 +131,7 @@ def save_maps(
     methods: Sequence[str],
     folder: str | Path,
     *,
+    map_format: MapFormat = "nii.gz",
     overwrite: bool = False,
     placement: PlacementName | None = None,
     progress: Progress | None = None,
@@ -124,6 +148,8 @@ def save_maps(
         Which maps; one file each.
     folder
         Made if missing. `scores.json` is written there too.
+    map_format
+        "nii.gz", "nrrd", or "dicom" for a CT that came from a DICOM series.
     overwrite
         Replace files that are there; otherwise none is touched.
     placement
@@ -136,13 +162,15 @@ def save_maps(
     Raises
     ------
     VolumeError
-        A file exists already, or cannot be written.
+        A file exists already, or cannot be written; or DICOM is asked for over a CT that is
+        none.
     Cancelled
         `should_stop` said so; files finished by then stay.
     """
     folder = Path(folder)
     placement = placement or explanation.default_placement
-    names = map_file_names(volume.name, labels, methods)
+    names = map_file_names(volume.name, labels, methods, map_format)
+    refuse_format(volume, map_format)
     if not overwrite:
         refuse_existing(folder, names.values())
     try:
@@ -151,10 +179,11 @@ def save_maps(
             if should_stop is not None and should_stop():
                 raise Cancelled("saving was cancelled")
             attention = explanation.map(label, method, placement)
-            write_nifti(
+            write_volume(
                 folder / name,
                 attention.on_grid(volume.export_grid),
                 volume.export_grid,
+                like=volume.source,
                 description=f"{METHODS[method].title} {label} p={attention.probability:.3f}",
                 provenance=attention.provenance,
                 overwrite=overwrite,

@@ -92,6 +92,8 @@ _OF_ALL = (
     "model",
     "weights_sha256",
     "ct",
+    "item",
+    "repairs",
     "device",
     "label",
     "method",

@@ -268,8 +268,7 @@ def _provenance(volume: Volume, classifier: Classifier) -> dict[str, Any]:
         "torch": version("torch"),
         "model": classifier.spec.name,
         "weights_sha256": classifier.weights_sha256,
-        "ct": str(volume.source.path) if volume.source else volume.name,
+        **(volume.source.as_provenance() if volume.source else {"ct": volume.name, "notes": []}),
         "device": classifier.device,
         "target_layer": classifier.spec.target_layer,
-        "notes": list(volume.source.notes if volume.source else ()),
     }

@@ -104,6 +104,7 @@ def save_sweep(
                 folder / score_name,
                 result.score_map(grid),
                 grid,
+                like=volume.source,
                 description=f"probability of {title}",
                 provenance={
                     **result.provenance,
@@ -119,6 +120,7 @@ def save_sweep(
                     folder / map_name,
                     attention.on_grid(grid),
                     grid,
+                    like=volume.source,
                     description=f"{METHODS[result.method].title} {title}, stitched",
                     provenance={**result.provenance, **attention.provenance},
                     overwrite=overwrite,

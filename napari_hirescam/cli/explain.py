@@ -64,12 +64,18 @@ def explain_command(
     ] = False,
     trust: Trust = False,
     assume_hu: AssumeHU = False,
+    map_format: Annotated[
+        Literal["nii.gz", "nrrd", "dicom"],
+        typer.Option(
+            "--format", help="how to write maps; dicom: parametric maps over a DICOM series"
+        ),
+    ] = "nii.gz",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace files in --out")] = False,
 ) -> None:
-    """Score a CT and write the attention maps as NIfTI on the CT's own grid."""
+    """Score a CT and write the attention maps on the CT's own grid."""
     with errors_in_one_line() as console:
         from napari_hirescam.attention import METHODS, explain
-        from napari_hirescam.attention.export import refuse_existing, save_maps
+        from napari_hirescam.attention.export import refuse_existing, refuse_format, save_maps
 
         methods = method or ["hirescam"]
         require_known("--method", methods, METHODS)
@@ -80,6 +86,7 @@ def explain_command(
             # The scores are always written: an earlier run is met before the work, not after.
             refuse_existing(out, [])
         volume = read_ct(console, ct, series=series, allow=allow, assume_hu=assume_hu)
+        refuse_format(volume, map_format)
         with progress_bar(console, "Computing") as tell:
             result = explain(
                 volume,
@@ -106,6 +113,7 @@ def explain_command(
                 wanted,
                 methods,
                 out,
+                map_format=map_format,
                 overwrite=overwrite,
                 placement=placement,
                 progress=tell,

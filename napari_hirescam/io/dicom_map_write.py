@@ -51,7 +51,8 @@ def write_parametric_map(
     like
         Where the CT came from, with the frames of its series.
     description
-        What the map shows: method, label, model. Name of the new series, and its derivation.
+        What the map shows: method and label. Name of the new series, and, with the "model" of
+        the provenance, its derivation.
     provenance
         Anything JSON can hold; goes into a private element.
     overwrite
@@ -107,5 +108,7 @@ def write_parametric_map(
         ),
         provenance,
     )
-    dataset.DerivationDescription = text[:_SHORT_TEXT]
+    model = (provenance or {}).get("model")
+    derivation = f"{text}; model: {model}" if isinstance(model, str) else text
+    dataset.DerivationDescription = derivation[:_SHORT_TEXT]
     return put_dataset(path, dataset, overwrite=overwrite)

@@ -254,13 +254,10 @@ def _segment(item: Any, value: int) -> Segment:
         ("type", "SegmentedPropertyTypeCodeSequence"),
     ):
         if item.get(keyword):
-            code = item[keyword].value[0]
-            parts = (
-                code.get("CodeValue") or code.get("LongCodeValue"),
-                code.get("CodingSchemeDesignator"),
-                code.get("CodeMeaning"),
-            )
-            details[name] = tuple(str(part or "") for part in parts)
+            details[name] = _code(item[keyword].value[0])
+    kind = item.get("SegmentedPropertyTypeCodeSequence")
+    if kind and kind[0].get("SegmentedPropertyTypeModifierCodeSequence"):
+        details["modifier"] = _code(kind[0].SegmentedPropertyTypeModifierCodeSequence[0])
     for name, keyword in (
         ("algorithm_type", "SegmentAlgorithmType"),
         ("algorithm_name", "SegmentAlgorithmName"),
@@ -269,6 +266,13 @@ def _segment(item: Any, value: int) -> Segment:
             details[name] = str(item[keyword].value)
     label = str(item.get("SegmentLabel") or "").strip()
     return Segment(value, label or f"segment {item.SegmentNumber}", _colour(item), details)
+
+
+def _code(item: Any) -> tuple[str, str, str]:
+    """Value, scheme and meaning of a coded concept; "" for what it lacks."""
+    value = item.get("CodeValue") or item.get("LongCodeValue") or ""
+    scheme, meaning = item.get("CodingSchemeDesignator"), item.get("CodeMeaning")
+    return str(value), str(scheme or ""), str(meaning or "")
 
 
 def _colour(item: Any) -> tuple[float, float, float] | None:
@@ -310,9 +314,32 @@ def _pixels(dataset: Any, shape: tuple[int, int, int]) -> Iterator[npt.NDArray[A
                 raise ValueError(f"{len(stored):,} of {needed:,} bytes are there")
             yield from np.frombuffer(stored[:needed], kind).reshape(shape)
             return
-    from pydicom.pixels import iter_pixels
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if int(dataset.BitsAllocated) == 1 and (syntax is None or not syntax.is_compressed):
+        yield from _bits(dataset, shape)
+        return
+    from pydicom.pixels.utils import iter_pixels
 
     for pixels in iter_pixels(dataset, raw=True):
         if pixels.shape != shape[1:]:
             raise ValueError(f"its pixels have the shape {pixels.shape}")
         yield pixels
+
+
+def _bits(dataset: Any, shape: tuple[int, int, int]) -> Iterator[npt.NDArray[Any]]:
+    """Unpack frames of one bit a pixel; a frame may begin within a byte.
+
+    pydicom cannot, where the number of pixels in a frame is no multiple of eight.
+    """
+    if not dataset.original_encoding[1]:
+        raise ValueError("single bits in big-endian order are not understood")
+    stored = np.frombuffer(dataset.PixelData, np.uint8)
+    count, rows, columns = shape
+    pixels = rows * columns
+    if 8 * len(stored) < count * pixels:
+        raise ValueError(f"{len(stored):,} of {-(-count * pixels // 8):,} bytes are there")
+    for k in range(count):
+        first = k * pixels
+        packed = stored[first // 8 : -(-(first + pixels) // 8)]
+        bits = np.unpackbits(packed, bitorder="little")
+        yield bits[first % 8 : first % 8 + pixels].reshape(rows, columns)

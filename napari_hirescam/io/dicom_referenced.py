@@ -62,7 +62,13 @@ def referenced_series(frames: FrameSet, reading: Reading) -> Referenced | None:
     orientation = np.median([header.orientation for header in headers], axis=0)
     spacing = np.median([header.spacing_mm for header in headers], axis=0)
     try:
-        stack = lay_out(positions, orientation, spacing, frames.size, headers[0].thickness_mm)
+        stack = lay_out(
+            positions,
+            tuple(orientation.tolist()),
+            tuple(spacing.tolist()),
+            frames.size,
+            headers[0].thickness_mm,
+        )
     except ValueError:
         return None
     index = _lie_on(frames, stack)

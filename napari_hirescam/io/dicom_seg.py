@@ -85,7 +85,7 @@ def read_seg(path: Path, reading: Reading) -> Volume:
     make = _labels if is_mask else _numbers
     stored = make(frames, place, chosen, reading)
     missing = None
-    if place.takes is not None:
+    if place.takes is not None and place.between is not None:
         stored = stored[:, :, place.takes]
         missing = np.broadcast_to(place.between, stored.shape)
     notes = list(place.notes)

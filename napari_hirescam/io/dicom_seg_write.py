@@ -172,9 +172,12 @@ def _description(number: int, segment: Segment, algorithm: str) -> Any:
         algorithm_identification=identification,
         display_color=None if segment.colour is None else _cielab(segment.colour),
     )
-    if found.side is not None and "type" not in segment.details:
+    modifier = segment.details.get("modifier")
+    if modifier is None and "type" not in segment.details:
+        modifier = found.side
+    if modifier is not None:
         item.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [
-            highdicom.sr.CodedConcept(*found.side)
+            highdicom.sr.CodedConcept(*modifier)
         ]
     block = item.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
     block.add_new(LABEL_ELEMENT, "UL", segment.value)

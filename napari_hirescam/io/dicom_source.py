@@ -31,6 +31,7 @@ _TOLD_AS_UNKNOWN = (
     "StudyDate", "StudyTime",
 )  # fmt: skip
 _REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID")
+_PLACES = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _SEXES = {"M", "F", "O", ""}
 _LONG_STRING = 64
 
@@ -196,7 +197,8 @@ def _header(file: Path) -> Any:
         ) from exc
     except Exception as exc:  # a damaged file makes pydicom raise anything
         raise _changed(file) from exc
-    missing = [name for name in _REQUIRED if not dataset.get(name)]
+    places = () if "PerFrameFunctionalGroupsSequence" in dataset else _PLACES
+    missing = [name for name in (*_REQUIRED, *places) if not dataset.get(name)]
     if missing:
         raise VolumeError(
             file,
