@@ -50,12 +50,14 @@ def make_slice(
     slope: float = 1.0,
     intercept: float = -1024.0,
     signed: bool = False,
+    shift_hu: float = 0.0,
     name: str = "slice.dcm",
     **tags: object,
 ) -> Slice:
     """One slice of the patient.
 
-    `spacing` is (between rows, between columns); `tags` overrides data elements by keyword, and
+    `spacing` is (between rows, between columns); `shift_hu` makes it another patient, or the
+    same one with a contrast agent; `tags` overrides data elements by keyword, and
     removes those given as None.
     """
     meta = FileMetaDataset()
@@ -87,7 +89,7 @@ def make_slice(
         + column[..., None] * spacing[1] * along_row
         + row[..., None] * spacing[0] * along_column
     )
-    stored = np.rint((hu_at(place) - intercept) / slope)
+    stored = np.rint((hu_at(place) + shift_hu - intercept) / slope)
     dataset.PixelData = stored.astype(np.int16 if signed else np.uint16).tobytes()
     for keyword, value in tags.items():
         if value is None:

@@ -132,11 +132,15 @@ def _stated_facts(line: Line) -> Iterable[Fact]:
         # The sign is a habit of nuclear medicine and says nothing of the distance.
         differs = abs(abs(stated) - usual) > _NOTABLE_DIFFERENCE * usual
         remark = "contradicts the positions, which are believed" if differs else ""
-        yield Fact("Slices", "Spacing, as stated", f"{stated:g} mm", remark)
+        yield Fact("Slices", "Spacing between slices, as stated", f"{stated:g} mm", remark)
     located = [header.slice_location for header in line.slices]
     if None not in located:
         steps = np.abs(np.diff(np.array(located, dtype=np.float64)))
-        if np.abs(steps - line.gaps_mm).max() > max(0.1, _NOTABLE_DIFFERENCE * usual):
+        # Along the normal for one scanner, along an axis of the patient for another.
+        positions = np.array([header.position_mm for header in line.slices], dtype=np.float64)
+        moves = np.column_stack([line.gaps_mm, np.abs(np.diff(positions, axis=0))])
+        apart = np.abs(steps[:, None] - moves).max(axis=0).min()
+        if apart > max(0.1, _NOTABLE_DIFFERENCE * usual):
             yield Fact(
                 "Slices",
                 "Slice location, as stated",

@@ -50,12 +50,10 @@ def item_of(path: Path, series: Series) -> Item:
     first = series.first
     problem, spacing = "", None
     needs: tuple[Repair, ...] = ()
-    try:
-        plan(path, series, frozenset())
-    except ConsentNeededError as exc:
-        problem, needs = exc.reason, exc.repairs
-    except VolumeError as exc:
-        problem = exc.reason
+    refused = _refusal(path, series)
+    if refused is not None:
+        problem = refused.reason
+        needs = refused.repairs if isinstance(refused, ConsentNeededError) else ()
     if series.is_stack and all(map(says_its_place, series.slices)) and series.trouble is None:
         line = line_up(path, series.slices)
         gaps = line.gaps_mm[line.gaps_mm > 0]
@@ -105,9 +103,11 @@ def choose(found: Scan, reading: Reading) -> tuple[Series, tuple[str, ...]]:
         for error in found.damaged:
             if Path(error.subject) == path:
                 raise error
-    readable = [one for one in pool if one.is_stack and _is_readable(path, one)]
-    scans = [one for one in readable if one.kind == "CT"] or readable
-    candidates = scans or [one for one in pool if one.is_mask]
+    stacks = [one for one in pool if one.is_stack]
+    readable = [one for one in stacks if _is_readable(_refusal(path, one))]
+    candidates = [one for one in readable if one.kind == "CT"] or readable
+    if not stacks:
+        candidates = [one for one in pool if one.is_mask]
     if len(candidates) > 1:
         raise _choice(found, pool, candidates, reading)
     if not candidates:
@@ -158,18 +158,24 @@ def _listing(series: tuple[Series, ...] | list[Series]) -> str:
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
 
 
-def _is_readable(path: Path, series: Series) -> bool:
+def _refusal(path: Path, series: Series) -> VolumeError | None:
+    """Why a series cannot be read as it is: a question if a repair would do, or what is wrong."""
     try:
         plan(path, series, frozenset())
-    except ConsentNeededError:
+    except ConsentNeededError as question:
         # The first question may be followed by another, and that by a refusal.
         try:
             plan(path, series, frozenset(Repair))
-        except VolumeError:
-            return False
-    except VolumeError:
-        return False
-    return True
+        except VolumeError as exc:
+            return exc
+        return question
+    except VolumeError as exc:
+        return exc
+    return None
+
+
+def _is_readable(refused: VolumeError | None) -> bool:
+    return refused is None or isinstance(refused, ConsentNeededError)
 
 
 def _choice(
@@ -189,16 +195,7 @@ def _choice(
 def _none(path: Path, pool: list[Series]) -> VolumeError:
     """Say what is wrong with the most likely one of several that cannot be read."""
     likely = max(pool, key=lambda one: (one.is_stack, one.kind == "CT", len(one.slices)))
-    try:
-        plan(path, likely, frozenset())
-    except ConsentNeededError:
-        try:
-            plan(path, likely, frozenset(Repair))
-        except VolumeError as exc:
-            return exc
-    except VolumeError as exc:
-        return exc
-    return why_not(path, likely)
+    return _refusal(path, likely) or why_not(path, likely)
 
 
 def mask_file(series: Series, wanted: str | None) -> Path:
