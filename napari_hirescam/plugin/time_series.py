@@ -16,10 +16,11 @@ from napari_hirescam.plugin.ct_layers import (
     METADATA_KEY,
     UNITS,
     LayerData,
-    display_window,
+    layer_from_volume,
     layer_name,
 )
-from napari_hirescam.volume import Quantity, Volume
+from napari_hirescam.plugin.mask_layers import SEGMENTS_KEY
+from napari_hirescam.volume import Volume
 
 if TYPE_CHECKING:
     from napari_hirescam.source import Repair
@@ -96,13 +97,14 @@ def read_time_series(
 def layer_from_time_series(series: TimeSeries) -> LayerData:
     """Describe a time series as a layer data tuple: the fourth axis counts the volumes."""
     first = series.first
-    is_mask = first.quantity is Quantity.LABELS
-    options: dict[str, Any] = {
+    _, options, kind = layer_from_volume(first)
+    options |= {
         "name": f"{layer_name(first)} ({len(series.keys)} times)",
         "scale": (1.0, *first.spacing_mm),
         "translate": (0.0, *first.affine[:3, 3]),
         "units": ("pixel", *UNITS),
         "axis_labels": ("time", *AXIS_LABELS),
+        # Not a "volume": nothing that works on one CT is to take this for one.
         "metadata": {
             METADATA_KEY: {
                 "kind": KIND,
@@ -110,13 +112,8 @@ def layer_from_time_series(series: TimeSeries) -> LayerData:
                 "frame": "time, then inferior, posterior, left (mm)",
                 "items": list(series.keys),
                 "path": str(first.source.path) if first.source else "",
-            }
+            },
+            SEGMENTS_KEY: first.segments,
         },
     }
-    if is_mask:
-        return series.voxels, options, "labels"
-    middle = series.voxels[len(series.keys) // 2]
-    options["contrast_limits"] = display_window(middle, first.quantity)
-    options["colormap"] = "gray"
-    options["interpolation2d"] = "linear"
-    return series.voxels, options, "image"
+    return series.voxels, options, kind
