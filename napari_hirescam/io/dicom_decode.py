@@ -53,7 +53,7 @@ def pixel_problem(header: SliceHeader) -> str:
     if header.pixels_at is None:
         return "" if _can_decode(header.transfer_syntax) else _undecodable(header)[0]
     start, length = header.pixels_at
-    needed = slice_bytes(header)
+    needed = slice_bytes(header.layout)
     if header.transfer_syntax != DEFLATED:
         length = min(length, header.path.stat().st_size - start)
     if length < needed:

@@ -45,10 +45,10 @@ def frame_headers(
     if len(per_frame) != header.frames:
         raise ValueError(f"it describes {len(per_frame)} frames and says it has {header.frames}")
     plain = header.pixels_at
-    step = slice_bytes(header)
+    step = slice_bytes(header.layout)
     # Given a place, a frame is a slice like any other.
     single = replace(header, frames=1)
-    problem = image_problem(single, pixels_at)
+    problem = image_problem(single.layout, pixels_at)
     shared = _Groups(shared_items[0], None)
     common = replace(single, problem=problem, **_described(shared, single))
     return tuple(

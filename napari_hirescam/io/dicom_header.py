@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom_elements import read_elements
-from napari_hirescam.io.dicom_layout import image_problem, plain_pixels
+from napari_hirescam.io.dicom_layout import Layout, image_problem, plain_pixels
 from napari_hirescam.io.dicom_values import WANTED, Values
 from napari_hirescam.source import DisplayWindow
 
@@ -156,6 +156,21 @@ class SliceHeader:
     is_big_endian: bool = False
     problem: str = ""
 
+    @property
+    def layout(self) -> Layout:
+        """What says how the pixels lie in the file."""
+        return Layout(
+            self.size,
+            self.frames,
+            self.samples,
+            self.photometric,
+            self.bits_allocated,
+            self.bits_stored,
+            self.high_bit,
+            self.float_bits,
+            self.transfer_syntax,
+        )
+
 
 def is_dicom(head: bytes) -> bool:
     """Say whether a file's first bytes are those of DICOM, with or without the preamble."""
@@ -242,16 +257,28 @@ def _parse(path: Path, elements: Elements, values: Values) -> SliceHeader:
         "study_uid": text("StudyInstanceUID"),
         "frame_of_reference_uid": text("FrameOfReferenceUID"),
     }
-    header = SliceHeader(
+    layout = Layout(
+        size=(rows, columns) if rows and columns else None,
+        frames=values.integer("NumberOfFrames") or 1,
+        samples=values.integer("SamplesPerPixel") or 1,
+        photometric=text("PhotometricInterpretation").upper(),
+        bits_allocated=allocated or 16,
+        bits_stored=stored or 16,
+        high_bit=(stored or 16) - 1 if high_bit is None else high_bit,
+        float_bits=elements.float_bits,
+        transfer_syntax=elements.transfer_syntax,
+    )
+    class_uid = text("SOPClassUID") or elements.storage_class
+    return SliceHeader(
         path=path,
         series_uid=text("SeriesInstanceUID"),
         series_number=text("SeriesNumber"),
         description=text("SeriesDescription"),
         modality=text("Modality").upper(),
-        transfer_syntax=elements.transfer_syntax,
-        size=(rows, columns) if rows and columns else None,
-        frames=values.integer("NumberOfFrames") or 1,
-        samples=values.integer("SamplesPerPixel") or 1,
+        transfer_syntax=layout.transfer_syntax,
+        size=layout.size,
+        frames=layout.frames,
+        samples=layout.samples,
         is_localizer=bool({"LOCALIZER", "SCOUT"} & set(image_type)),
         position_mm=values.numbers("ImagePositionPatient", 3),
         orientation=values.numbers("ImageOrientationPatient", 6),
@@ -265,7 +292,7 @@ def _parse(path: Path, elements: Elements, values: Values) -> SliceHeader:
             is_signed=is_signed,
         ),
         extra={name: value for name, value in extra.items() if value},
-        sop_class_uid=text("SOPClassUID") or elements.storage_class,
+        sop_class_uid=class_uid,
         sop_instance_uid=text("SOPInstanceUID"),
         study_uid=text("StudyInstanceUID"),
         frame_of_reference_uid=text("FrameOfReferenceUID"),
@@ -286,29 +313,26 @@ def _parse(path: Path, elements: Elements, values: Values) -> SliceHeader:
             values.lenient_list("WindowWidth"),
             values.texts("WindowCenterWidthExplanation"),
         ),
-        photometric=text("PhotometricInterpretation").upper(),
+        photometric=layout.photometric,
         image_type=image_type,
         patient_position=text("PatientPosition").upper(),
         kernel=kernel,
         body_part=text("BodyPartExamined"),
         contrast=text("ContrastBolusAgent"),
         manufacturer=text("Manufacturer"),
-        bits_allocated=allocated or 16,
-        bits_stored=stored or 16,
-        high_bit=(stored or 16) - 1 if high_bit is None else high_bit,
+        bits_allocated=layout.bits_allocated,
+        bits_stored=layout.bits_stored,
+        high_bit=layout.high_bit,
         is_signed=is_signed,
-        float_bits=elements.float_bits,
+        float_bits=layout.float_bits,
         lossy=loss == "01" or (loss != "00" and elements.transfer_syntax in _LOSSY_SYNTAXES),
         has_modality_lut="ModalityLUTSequence" in values,
         is_big_endian=elements.is_big_endian,
-    )
-    return replace(
-        header,
-        pixels_at=plain_pixels(header, elements.pixels_at),
+        pixels_at=plain_pixels(layout, elements.pixels_at),
         problem=(
             "its frames are no slices of a scan"
-            if header.sop_class_uid in _WITHOUT_SLICES
-            else image_problem(header, elements.pixels_at)
+            if class_uid in _WITHOUT_SLICES
+            else image_problem(layout, elements.pixels_at)
         ),
     )
 

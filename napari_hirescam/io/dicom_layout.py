@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from napari_hirescam.io.dicom_elements import (
     DEFLATED,
@@ -12,20 +12,31 @@ from napari_hirescam.io.dicom_elements import (
     UNDEFINED,
 )
 
-if TYPE_CHECKING:
-    from napari_hirescam.io.dicom_header import SliceHeader
-
 PLAIN_SYNTAXES = {"", IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED}
 """Transfer syntaxes with plain numbers; files from before it was stated have them too."""
 
 
-def slice_bytes(header: SliceHeader) -> int:
+class Layout(NamedTuple):
+    """The fields of a slice's header of these names, as far as they say how pixels lie."""
+
+    size: tuple[int, int] | None
+    frames: int
+    samples: int
+    photometric: str
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    float_bits: int
+    transfer_syntax: str
+
+
+def slice_bytes(layout: Layout) -> int:
     """How many bytes the plain pixels of one slice take."""
-    rows, columns = header.size or (0, 0)
-    return rows * columns * (header.float_bits or header.bits_allocated) // 8
+    rows, columns = layout.size or (0, 0)
+    return rows * columns * (layout.float_bits or layout.bits_allocated) // 8
 
 
-def plain_pixels(header: SliceHeader, pixels_at: tuple[int, int] | None) -> tuple[int, int] | None:
+def plain_pixels(layout: Layout, pixels_at: tuple[int, int] | None) -> tuple[int, int] | None:
     """Offset and length of the pixels if they are plain numbers, else None.
 
     A length that is defined means plain numbers even where the header still names the
@@ -33,36 +44,36 @@ def plain_pixels(header: SliceHeader, pixels_at: tuple[int, int] | None) -> tupl
     """
     if pixels_at is None or pixels_at[1] == UNDEFINED:
         return None
-    whole = slice_bytes(header) * header.frames * header.samples
+    whole = slice_bytes(layout) * layout.frames * layout.samples
     is_undone = pixels_at[1] in {whole, whole + whole % 2}
-    return pixels_at if header.transfer_syntax in PLAIN_SYNTAXES or is_undone else None
+    return pixels_at if layout.transfer_syntax in PLAIN_SYNTAXES or is_undone else None
 
 
-def image_problem(header: SliceHeader, pixels_at: tuple[int, int] | None) -> str:
+def image_problem(layout: Layout, pixels_at: tuple[int, int] | None) -> str:
     """Say why a slice cannot be used as numbers in a volume; "" if nothing speaks against it."""
-    if header.size is None:
+    if layout.size is None:
         return "it holds no image"
-    if header.samples > 1:
+    if layout.samples > 1:
         return "it is a colour picture, not a slice of numbers"
-    if header.photometric not in {"", "MONOCHROME1", "MONOCHROME2"}:
-        return f"its numbers stand for colours ({header.photometric})"
+    if layout.photometric not in {"", "MONOCHROME1", "MONOCHROME2"}:
+        return f"its numbers stand for colours ({layout.photometric})"
     if pixels_at is None:
         return "its pixels are missing"
-    if pixels_at[1] == UNDEFINED and header.transfer_syntax in PLAIN_SYNTAXES:
+    if pixels_at[1] == UNDEFINED and layout.transfer_syntax in PLAIN_SYNTAXES:
         return "its pixels are packed like compressed ones, which its header says they are not"
-    if header.frames > 1:
-        return f"it holds {header.frames} pictures and does not say where each of them lies"
-    if header.float_bits:
+    if layout.frames > 1:
+        return f"it holds {layout.frames} pictures and does not say where each of them lies"
+    if layout.float_bits:
         return ""
-    if header.bits_allocated not in {8, 16, 32}:
-        return f"it has {header.bits_allocated} bits per pixel, not 8, 16 or 32"
-    if not 1 <= header.bits_stored <= header.bits_allocated:
+    if layout.bits_allocated not in {8, 16, 32}:
+        return f"it has {layout.bits_allocated} bits per pixel, not 8, 16 or 32"
+    if not 1 <= layout.bits_stored <= layout.bits_allocated:
         return (
-            f"its numbers have {header.bits_stored} bits and {header.bits_allocated} bits of room"
+            f"its numbers have {layout.bits_stored} bits and {layout.bits_allocated} bits of room"
         )
-    if header.high_bit != header.bits_stored - 1:
+    if layout.high_bit != layout.bits_stored - 1:
         return (
-            f"its highest bit ({header.high_bit}) does not fit its {header.bits_stored} bits, "
+            f"its highest bit ({layout.high_bit}) does not fit its {layout.bits_stored} bits, "
             "so there are two ways to read its numbers"
         )
     return ""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from math import isfinite
 
-from napari_hirescam.io.dicom_elements import Element, Elements
+from napari_hirescam.io.dicom_elements import Elements
 
 _BINARY = {
     "US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q",
 }  # fmt: skip
+
+_BLANKS = "\0 \r\n\t"
 
 _TAGS: dict[str, tuple[int, str]] = {
     "SpecificCharacterSet": (0x00080005, "CS"),
@@ -88,12 +91,15 @@ class Values:
     def text(self, keyword: str) -> str:
         """The text, its padding removed; "" if there is none."""
         element = self._elements.values.get(_TAGS[keyword][0])
-        return "" if element is None else self._decoded(element).strip("\0 \r\n\t")
+        if element is None:
+            return ""
+        plain = _ascii(element.value)
+        return self._decoded(element.value) if plain is None else plain
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """The texts that backslashes separate."""
         whole = self.text(keyword)
-        return tuple(part.strip("\0 ") for part in whole.split("\\")) if whole else ()
+        return tuple(part.strip(_BLANKS) for part in whole.split("\\")) if whole else ()
 
     def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
         """Exactly so many finite numbers; None if the element is missing or empty."""
@@ -141,32 +147,49 @@ class Values:
         if element is None:
             return ()
         vr = usual_vr if element.vr in {"", "UN"} else element.vr
-        if vr not in _BINARY:
-            texts = self.texts(keyword)
-            return tuple(_decimal(keyword, part) for part in texts)
-        width = struct.calcsize(_BINARY[vr])
-        whole = len(element.value) // width * width
-        if whole == 0 and element.value:
-            raise ValueError(f"{keyword} is cut short")
-        values = struct.unpack(f"{self._order}{whole // width}{_BINARY[vr]}", element.value[:whole])
-        if not all(isfinite(x) for x in values):
-            raise ValueError(f"{keyword} is not finite")
-        return tuple(float(x) for x in values)
+        return _numbers(keyword, vr, self._order, element.value)
 
-    def _decoded(self, element: Element) -> str:
+    def _decoded(self, value: bytes) -> str:
+        from pydicom.charset import convert_encodings, decode_bytes
+
+        named = self._elements.values.get(_TAGS["SpecificCharacterSet"][0])
+        sets = (named.value if named else b"").decode("ascii", "replace").split("\\")
         try:
-            return element.value.decode("ascii")
-        except UnicodeDecodeError:
-            from pydicom.charset import convert_encodings, decode_bytes
+            encodings = convert_encodings([one.strip("\0 ") for one in sets])
+            text = str(decode_bytes(value, encodings, {0x5C}))
+        except (LookupError, UnicodeError, ValueError):
+            # A description in an unknown script; nothing is computed from it.
+            text = value.decode("latin-1")
+        return text.strip(_BLANKS)
 
-            named = self._elements.values.get(_TAGS["SpecificCharacterSet"][0])
-            sets = (named.value if named else b"").decode("ascii", "replace").split("\\")
-            try:
-                encodings = convert_encodings([one.strip("\0 ") for one in sets])
-                return str(decode_bytes(element.value, encodings, {0x5C}))
-            except (LookupError, UnicodeError, ValueError):
-                # A description in an unknown script; nothing is computed from it.
-                return element.value.decode("latin-1")
+
+# The slices of a series say the same again and again, so most values are known already.
+
+
+@lru_cache(maxsize=1024)
+def _ascii(value: bytes) -> str | None:
+    """The text, or None if it takes a character set to read it."""
+    if not value.isascii() or b"\x1b" in value:  # which begins another set
+        return None
+    return value.decode("ascii").strip(_BLANKS)
+
+
+@lru_cache(maxsize=1024)
+def _numbers(keyword: str, vr: str, order: str, value: bytes) -> tuple[float, ...]:
+    if vr not in _BINARY:
+        whole = _ascii(value)
+        if whole is None:
+            raise ValueError(f"{keyword} is not a number")
+        parts = whole.split("\\") if whole else []
+        return tuple(_decimal(keyword, part.strip(_BLANKS)) for part in parts)
+    code = _BINARY[vr]
+    count = len(value) // struct.calcsize(code)
+    if count == 0 and value:
+        raise ValueError(f"{keyword} is cut short")
+    numbers = struct.unpack(f"{order}{count}{code}", value[: count * struct.calcsize(code)])
+    if not all(isfinite(x) for x in numbers):
+        raise ValueError(f"{keyword} is not finite")
+    return tuple(float(x) for x in numbers)
 
 
 def _decimal(keyword: str, text: str) -> float:
