@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_hirescam.io.frame import patient_letters, to_volume_axes
 from napari_hirescam.io.quantity import settle
+from napari_hirescam.io.segment_names import Names
 from napari_hirescam.source import DisplayWindow, Fact, Repair, Repaired, Segment, Source
 from napari_hirescam.volume import FloatArray, Grid, Quantity, Volume, resample
 
@@ -44,6 +45,7 @@ def assemble(
     repaired: tuple[Repaired, ...] = (),
     stored_geometry: Mapping[str, Any] | None = None,
     segments: tuple[Segment, ...] = (),
+    find_names: Callable[[], Names] = lambda: ((), ()),
     item: str = "",
     windows: tuple[DisplayWindow, ...] = (),
 ) -> Volume:
@@ -68,6 +70,8 @@ def assemble(
         For the volume's `source`; facts of the grid and the numbers are put after these.
     segments
         Kept if the volume turns out to be a mask.
+    find_names
+        Called for a mask without segments, and answers with them and with remarks.
 
     Raises
     ------
@@ -86,12 +90,17 @@ def assemble(
         missing, values.shape, affine, Grid(voxels.shape, straight), path, resampled
     )
     grid = Grid(values.shape, affine)
+    if quantity is not Quantity.LABELS:
+        segments = ()
+    elif not segments:
+        segments, more = find_names()
+        remarks += more
     return Volume(
         voxels,
         straight,
         name=name,
         quantity=quantity,
-        segments=segments if quantity is Quantity.LABELS else (),
+        segments=segments,
         invalid=invalid,
         source=Source(
             path,

@@ -8,6 +8,7 @@ the console.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,7 @@ def read(path: Path, reading: Reading) -> Volume:
         chosen = choose(path, numbered_items(place.grid, n), reading.series, f"{n} volumes")
         pick = (3, int(chosen) - 1)
     stored = read_samples(header.samples, reading, pick=pick)
-    segments, remarks = names_beside(path, stem(path))
-    notes = place.notes + remarks
+    notes = place.notes
     if not header.tells_byte_order:
         notes += ("The file does not tell the order of its bytes; little-endian was assumed.",)
     return assemble(
@@ -95,7 +95,7 @@ def read(path: Path, reading: Reading) -> Volume:
         facts=_facts(header, n),
         repaired=place.repaired,
         stored_geometry=_geometry(header, place),
-        segments=segments,
+        find_names=partial(names_beside, path, stem(path)),
         item=chosen,
     )
 

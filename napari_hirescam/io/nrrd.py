@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def read(path: Path, reading: Reading) -> Volume:
     place = place_of(header, reading.allow)
     several = _listing_axis(header, place)
     layers = _layers(header, several)
-    segments, remarks = layers.segments[0] if layers.segments else (), layers.remarks
+    segments = layers.segments[0] if layers.segments else ()
     chosen = ""
     if several is None:
         stored = read_samples(header.samples, reading)
@@ -71,9 +72,6 @@ def read(path: Path, reading: Reading) -> Volume:
             stored = read_samples(header.samples, reading, pick=(several, number - 1))
             segments = layers.segments[number - 1] if layers.segments else ()
     stored = stored.reshape(_lengths(header, place), order="F")
-    if not layers.segments:
-        segments, more = names_beside(path, stem(path))
-        remarks += more
     return assemble(
         path,
         "NRRD",
@@ -81,11 +79,12 @@ def read(path: Path, reading: Reading) -> Volume:
         place.affine,
         name=stem(path),
         is_mask=bool(layers.segments),
-        notes=place.notes + remarks,
+        notes=place.notes + layers.remarks,
         facts=_facts(header, several),
         repaired=place.repaired,
         stored_geometry=place.geometry,
         segments=segments,
+        find_names=partial(names_beside, path, stem(path)),
         item=chosen,
     )
 

@@ -222,7 +222,8 @@ class _Joined(io.RawIOBase):
         assert self._stream is not None  # noqa: S101 - for the type checker: `_advance` opened it
         assert self._part is not None  # noqa: S101
         view = memoryview(buffer)[: self._left]
-        count: int = self._stream.readinto(view)  # type: ignore[attr-defined]
+        with self._as_the_part_says():
+            count: int = self._stream.readinto(view)  # type: ignore[attr-defined]
         if not count:
             raise VolumeError(
                 self._part.path,
@@ -232,10 +233,20 @@ class _Joined(io.RawIOBase):
         self._left -= count
         return count
 
+    @contextmanager
+    def _as_the_part_says(self) -> Iterator[None]:
+        """Let the part's own context turn damage into words: it is left with the exception."""
+        try:
+            yield
+        except Exception as exc:
+            self._open.__exit__(type(exc), exc, exc.__traceback__)
+            raise
+
     def _advance(self) -> bool:
         """End the part at hand, and open the next."""
         if self._part is not None and self._stream is not None:
-            check_end(self._part.path, self._stream)
+            with self._as_the_part_says():
+                check_end(self._part.path, self._stream)
         self._open.close()
         self._part = next(self._coming, None)
         if self._part is None:

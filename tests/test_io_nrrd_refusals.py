@@ -1,0 +1,226 @@
+"""NRRD files that hold no sound volume: each is refused with its reason, none is guessed at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from nrrd_factory import CT, STEPS, bytes_of, save, text_of, vectors
+
+from napari_hirescam import io
+from napari_hirescam.errors import VolumeError
+
+
+def refused(path, reason):
+    with pytest.raises(VolumeError, match=reason) as caught:
+        io.read_volume(path)
+    assert caught.value.subject
+    assert caught.value.remedy
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"type": "block"}, "of the type 'block'"),
+        ({"type": None}, "lacks the field 'type'"),
+        ({"sizes": None}, "lacks the field 'sizes'"),
+        ({"encoding": None}, "lacks the field 'encoding'"),
+        ({"encoding": "zrl"}, "'zrl', which is not known"),
+        ({"endian": None}, "order of bytes"),
+        ({"endian": "middle"}, "order of bytes"),
+        ({"dimension": "4"}, "image size"),
+        ({"dimension": "three"}, "cannot be understood"),
+        ({"sizes": "6 7 -8"}, "image size"),
+        ({"sizes": "6 7 0"}, "image size"),
+        ({"sizes": "6 7 9"}, "incomplete"),
+        ({"sizes": "32767 32767 32767"}, "incomplete: its header announces 70,3"),
+        ({"sizes": "6 7 99999999999999999999999"}, "image size|cannot be understood"),
+        ({"sizes": "6 7 7"}, "more data follow"),
+        ({"space_directions": "(0.7,0,0) (0,0.7,0)"}, "2 space directions for 3 axes"),
+        ({"space_directions": "(0.7,0,0) (0,0.7,0) (0.7,0.7,0)"}, "have no place"),
+        ({"space_directions": "(0.7,0,0) (0,0.7,0) (0,0,0)"}, "have no place"),
+        ({"space_directions": "(0.7,0,0) (0,0.7,0) (0,0,inf)"}, "not vectors"),
+        ({"space_directions": "(0.7,0,0) (0,0.7,0) none"}, "two-dimensional"),
+        ({"space_directions": "(0.7,0) (0,0.7) (1,1)"}, "not vectors"),
+        ({"space_directions": "0.7 0.7 2.5"}, "cannot be understood"),
+        ({"space": "left-posterior-superior-time"}, "time is one of its coordinates"),
+        ({"byte_skip": "-2"}, "where the voxels begin"),
+        ({"line_skip": "-1"}, "where the voxels begin"),
+        ({"byte_skip": "999999"}, "incomplete"),
+        ({"line_skip": "99"}, "no 99 lines"),
+        ({"space_units": '"mm'}, "cannot be understood"),
+    ],
+)
+def test_a_header_that_cannot_be_right_is_refused(tmp_path, changes, reason):
+    refused(save(tmp_path / "ct.nrrd", content=bytes_of(CT), **changes), reason)
+
+
+def test_header_lines_that_make_no_sense_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "ct.nrrd"
+    path.write_bytes(b"NRRD0005\nno colon here\n\n")
+    refused(path, "line without a colon")
+    path.write_bytes(text_of(CT).replace(b"endian", b"space: RAS\nendian") + bytes_of(CT))
+    refused(path, "'space' twice")
+    path.write_bytes(text_of(CT).replace(b"NRRD0005", b"NRRD0009") + bytes_of(CT))
+    refused(path, "unknown version")
+    monkeypatch.setattr("napari_hirescam.io.nrrd_header._LONGEST_HEADER", 5000)
+    path.write_bytes(b"NRRD0005\n" + b"# x\n" * 5_000)
+    refused(path, "no end")
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("RGB-color", "colours"),
+        ("RGBA-color", "colours"),
+        ("vector", "'vector'"),
+        ("3D-symmetric-matrix", "'3d-symmetric-matrix'"),
+        ("complex", "'complex'"),
+    ],
+)
+def test_voxels_that_are_no_single_numbers_are_refused_as_what_they_are(tmp_path, kind, what):
+    path = save(
+        tmp_path / "v.nrrd",
+        np.zeros((3, 6, 7, 8), np.uint8),
+        space_directions=f"none {vectors(STEPS)}",
+        kinds=f"{kind} domain domain domain",
+    )
+    refused(path, what)
+
+
+def test_more_than_one_list_of_volumes_is_refused(tmp_path):
+    path = save(
+        tmp_path / "v.nrrd",
+        np.zeros((2, 2, 6, 7, 8), np.uint8),
+        space_directions=f"none none {vectors(STEPS)}",
+        kinds="list time domain domain domain",
+    )
+    refused(path, "5 axes, and only three")
+
+
+@pytest.mark.parametrize("sizes", ["42 8", "6 7 1", "336"])
+def test_a_flat_image_is_refused(tmp_path, sizes):
+    n = len(sizes.split())
+    directions = " ".join(vectors(STEPS).split()[:n])
+    path = save(
+        tmp_path / "f.nrrd",
+        sizes=sizes,
+        dimension=str(n),
+        space_directions=directions,
+        kinds=None,
+    )
+    refused(path, "two-dimensional|cannot be understood")
+
+
+# --- Damage --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip", "bzip2", "hex", "ascii"])
+def test_a_file_that_breaks_off_is_refused(tmp_path, encoding):
+    packed = bytes_of(CT, encoding)
+    for cut in (1, 3, len(packed) // 2, len(packed)):
+        content = packed[: len(packed) - cut]
+        if encoding == "ascii" and cut < 4:
+            content = packed[: packed.rstrip(b"0123456789-").rfind(b" ")]
+        refused(
+            save(tmp_path / "ct.nrrd", encoding=encoding, content=content),
+            "incomplete|not all written|not sound",
+        )
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "bzip2"])
+def test_any_flipped_byte_of_compressed_voxels_is_noticed(tmp_path, encoding):
+    packed = bytes_of(CT, encoding)
+    for place in range(0, len(packed), 5):
+        content = bytearray(packed)
+        content[place] ^= 0x20
+        path = save(tmp_path / "ct.nrrd", encoding=encoding, content=bytes(content))
+        try:
+            volume = io.read_volume(path)
+        except VolumeError:
+            continue
+        # What does not count (a time stamp, say) may change; the voxels may not.
+        np.testing.assert_array_equal(volume.voxels[::-1], CT.T)
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip", "bzip2", "hex", "ascii"])
+def test_more_voxels_than_announced_are_refused(tmp_path, encoding):
+    more = np.concatenate([CT, CT[:, :, :1]], axis=2)
+    path = save(tmp_path / "ct.nrrd", encoding=encoding, content=bytes_of(more, encoding))
+    refused(path, "more data follow")
+
+
+@pytest.mark.parametrize("content", [b"1 2 x", b"1.5 " * 336, b"99999 " * 336, b"\xff " * 336])
+def test_text_that_is_no_number_of_its_type_is_refused(tmp_path, content):
+    content = content.ljust(700, b" ")
+    path = save(tmp_path / "ct.nrrd", encoding="ascii", content=content)
+    refused(path, "not all written as numbers")
+
+
+def test_not_enough_memory_is_said_before_it_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_hirescam.io.reading.available_memory", lambda: 1000)
+    refused(save(tmp_path / "ct.nrrd"), "GiB of memory")
+
+
+# --- Data files ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../ct.raw",
+        "sub/../../ct.raw",
+        "/etc/passwd",
+        "..\\ct.raw",
+        "C:\\ct.raw",
+        "\\\\server\\share\\ct.raw",
+        "C:ct.raw",
+    ],
+)
+def test_a_header_cannot_reach_out_of_its_folder(tmp_path, name):
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    (tmp_path / "ct.raw").write_bytes(bytes_of(CT))
+    header = folder / "ct.nhdr"
+    header.write_bytes(text_of(CT, data_file=name))
+    assert "one folder" in refused(header, "in another folder").remedy
+    header.write_bytes(text_of(CT).rstrip(b"\n") + b"\ndata file: LIST 3\n" + name.encode())
+    refused(header, "in another folder")
+
+
+def test_a_data_file_that_is_not_there_is_named(tmp_path):
+    header = tmp_path / "ct.nhdr"
+    header.write_bytes(text_of(CT, data_file="ct.raw"))
+    refused(header, "'ct.raw', is not beside it")
+    (tmp_path / "ct.raw").mkdir()
+    refused(header, "'ct.raw', is not beside it")
+
+
+def test_a_data_file_that_is_too_short_is_named(tmp_path):
+    for k in range(8):
+        (tmp_path / f"{k}.raw").write_bytes(bytes_of(CT[:, :, k])[: 80 if k == 5 else None])
+    header = tmp_path / "ct.nhdr"
+    header.write_bytes(text_of(CT, data_file="%d.raw 0 7 1"))
+    assert refused(header, "incomplete").subject.endswith("5.raw")
+    (tmp_path / "5.raw").write_bytes(bytes_of(CT[:, :, 5]) + b"more")
+    refused(header, "more data follow")
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "LIST 9",
+        "LIST x",
+        "LIST",
+        "%d.raw 0 6 1",
+        "%d.raw 0 7 0",
+        "%d.raw 0 99999999999 1",
+        "%s.raw 0 7 1",
+        "%d%d.raw 0 7 1",
+        "%d.raw a b c",
+    ],
+)
+def test_data_files_that_do_not_fit_are_refused(tmp_path, named):
+    header = tmp_path / "ct.nhdr"
+    header.write_bytes(text_of(CT).rstrip(b"\n") + f"\ndata file: {named}\n".encode())
+    refused(header, "files|way not known|no data file")
