@@ -11,7 +11,13 @@ from napari_hirescam.io.dicom_seg_write import write_seg
 from napari_hirescam.io.frame import on_source_grid
 from napari_hirescam.io.nifti_write import write_nifti
 from napari_hirescam.io.nrrd_write import write_nrrd
-from napari_hirescam.io.registry import can_read, list_items, picture_of, read_volume
+from napari_hirescam.io.registry import (
+    can_read,
+    identifying_facts,
+    list_items,
+    picture_of,
+    read_volume,
+)
 from napari_hirescam.io.write import write_volume
 
 __all__ = [
@@ -20,6 +26,7 @@ __all__ = [
     "Item",
     "Picture",
     "can_read",
+    "identifying_facts",
     "list_items",
     "on_source_grid",
     "picture_of",

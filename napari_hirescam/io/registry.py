@@ -19,7 +19,7 @@ from napari_hirescam.io.reading import (
     Reading,
     StopCallback,
 )
-from napari_hirescam.source import Repair
+from napari_hirescam.source import Fact, Repair
 from napari_hirescam.volume import Volume
 
 _HEAD_BYTES = 4096
@@ -44,6 +44,8 @@ class Format:
         Lists what can be read under the path, from headers alone.
     picture
         Makes a picture of one item's middle slice, given its key.
+    identity
+        Reads what identifies the patient, where files of this kind say so.
     """
 
     name: str
@@ -51,13 +53,14 @@ class Format:
     read: Callable[[Path, Reading], Volume]
     items: Callable[[Path, Reading], tuple[Item, ...]]
     picture: Callable[[Path, str, Reading], Picture]
+    identity: Callable[[Path], tuple[Fact, ...]] = lambda _path: ()
 
 
 FORMATS: tuple[Format, ...] = (
     Format("NIfTI", nifti.sniff, nifti.read, nifti.items, nifti.picture),
     Format("NRRD", nrrd.sniff, nrrd.read, nrrd.items, nrrd.picture),
     Format("MetaImage", metaimage.sniff, metaimage.read, metaimage.items, metaimage.picture),
-    Format("DICOM", dicom.sniff, dicom.read, dicom.items, dicom.picture),
+    Format("DICOM", dicom.sniff, dicom.read, dicom.items, dicom.picture, dicom.identifying_facts),
 )
 
 
@@ -160,6 +163,23 @@ def picture_of(path: str | Path, key: str, *, should_stop: StopCallback | None =
     """
     request = Reading(series=key, should_stop=should_stop)
     return _with_format(path, lambda entry, found: entry.picture(found, key, request))
+
+
+def identifying_facts(path: str | Path) -> tuple[Fact, ...]:
+    """Read what identifies the patient: name, number, dates, hospital.
+
+    Nothing else of this package reads these, or keeps them.
+
+    Returns
+    -------
+    Rows for the geometry report; none for formats that have no such fields.
+
+    Raises
+    ------
+    VolumeError
+        If the path cannot be understood.
+    """
+    return _with_format(path, lambda entry, found: entry.identity(found))
 
 
 def _with_format(path: str | Path, use: Callable[[Format, Path], _Result]) -> _Result:

@@ -57,7 +57,7 @@ def read_layers(
     from napari import current_viewer
 
     viewer = current_viewer()
-    if viewer is not None and _window_is_used():
+    if viewer is not None and window_is_used():
         from napari_hirescam.plugin.opening import Opening
 
         Opening.of(viewer).open(_as_list(path))
@@ -91,7 +91,7 @@ def _read_now(paths: Sequence[PathLike], *, raises: bool) -> list[LayerData] | l
     return layers or _NOTHING
 
 
-def _window_is_used() -> bool:
+def window_is_used() -> bool:
     """True if Qt's event loop is running, and not only a script that will start it later."""
     from qtpy.QtCore import QThread
     from qtpy.QtWidgets import QApplication
