@@ -160,19 +160,38 @@ def no_place(folder: Path) -> Made:
 
 
 @case(
-    "no spacing", {REPAIRED, REFUSED}, repairs=("assume-place",), because="(?i)spacing|size|where"
+    "no spacing: 1 mm is a guess",
+    {REPAIRED, REFUSED},
+    repairs=("assume-place",),
+    because="(?i)spacing|size|where",
+    remark="(?i)spacing.*1 mm|1 mm.*spacing|ElementSpacing",
 )
 def no_spacing(folder: Path) -> Made:
+    def guessed(scan: Scan) -> Scan:
+        affine = scan.affine.copy()
+        affine[:3, :3] /= np.linalg.norm(affine[:3, :3], axis=0)
+        to_true = scan.affine @ np.linalg.inv(affine)
+
+        def value(points: np.ndarray) -> np.ndarray:
+            return hu_at(points @ to_true[:3, :3].T + to_true[:3, 3])
+
+        return replace(scan, affine=affine, value=value, anywhere=True)
+
+    return save_metaimage(folder / "ct.mha", fields={"ElementSpacing": None}, to_scan=guessed)
+
+
+@case(
+    "a negative spacing, which turns its axis round", {RIGHT, REFUSED}, because="(?i)spacing|size"
+)
+def negative_spacing(folder: Path) -> Made:
+    """As ITK reads it, whose format it is."""
+    turned = RAS.copy()
+    turned[1, 1] *= -1
     return save_metaimage(
         folder / "ct.mha",
-        fields={"ElementSpacing": None},
-        to_scan=lambda scan: replace(scan, anywhere=True),
+        turned,
+        fields={"ElementSpacing": "0.7 -0.8 2.5", "TransformMatrix": "1 0 0 0 1 0 0 0 1"},
     )
-
-
-@case("a negative spacing", {RIGHT, REFUSED}, because="(?i)spacing|size")
-def negative_spacing(folder: Path) -> Made:
-    return save_metaimage(folder / "ct.mha", fields={"ElementSpacing": "0.7 -0.8 2.5"})
 
 
 @case("spacing 0", REFUSED, because="(?i)spacing|size|place|invert")
@@ -269,7 +288,7 @@ def elsewhere(folder: Path) -> Made:
     return save_metaimage(folder / "ct.mhd", data_file="/etc/passwd")
 
 
-@case("three channels", REFUSED, because="(?i)channel|colou?r|vector|compon")
+@case("three channels", REFUSED, because="(?i)channel|colou?r|several numbers")
 def channels(folder: Path) -> Made:
     return save_metaimage(
         folder / "ct.mha",

@@ -250,7 +250,7 @@ def swapped(folder: Path) -> Made:
     return save_nrrd(folder / "ct.nrrd", ras)
 
 
-@case("lengths in micrometres", {RIGHT, REFUSED}, because="(?i)unit", remark="(?i)micro")
+@case("lengths in micrometres", {RIGHT, REFUSED}, because="(?i)unit", remark="(?i)micro|in um")
 def micrometres(folder: Path) -> Made:
     grown = RAS.copy()
     grown[:3] *= 1000
