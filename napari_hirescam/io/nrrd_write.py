@@ -94,11 +94,10 @@ def write_nrrd(
     values = storable(values, grid)
     known = like if like is not None and lies_as_in(like, "NRRD", grid) else None
     place = _stored_place(known, grid) if known is not None else None
-    pairs = {"content": description} if description else {}
-    pairs |= _segment_pairs(values, segments)
+    pairs = _segment_pairs(values, segments)
     if provenance is not None:
         pairs["provenance"] = as_json(provenance)
-    head = _header(values, place or _place(grid), pairs)
+    head = _header(values, place or _place(grid), " ".join(description.split()), pairs)
     return put(
         path,
         [Section(lambda: [head]), Section(partial(_chunks, values), gzipped=True)],
@@ -106,7 +105,9 @@ def write_nrrd(
     )
 
 
-def _header(values: npt.NDArray[Any], place: Mapping[str, str], pairs: Mapping[str, str]) -> bytes:
+def _header(
+    values: npt.NDArray[Any], place: Mapping[str, str], content: str, pairs: Mapping[str, str]
+) -> bytes:
     fields = {
         "type": _TYPES[values.dtype.str[1:]],
         "dimension": "3",
@@ -119,6 +120,7 @@ def _header(values: npt.NDArray[Any], place: Mapping[str, str], pairs: Mapping[s
     # The space has to be known before its directions, the dimension before the sizes.
     lines += [f"{name}: {place[name]}" for name in _PLACING if name in place]
     lines += [f"{name}: {value}" for name, value in fields.items()]
+    lines += [f"content: {content}"] if content else []
     lines += [f"{key}:={_escaped(value)}" for key, value in pairs.items()]
     return ("\n".join(lines) + "\n\n").encode("utf-8")
 

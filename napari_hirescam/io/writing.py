@@ -62,8 +62,8 @@ def storable(values: npt.NDArray[Any], grid: Grid) -> npt.NDArray[Any]:
 
 
 def as_json(provenance: dict[str, Any]) -> str:
-    """Provenance as one line of JSON; equal content gives equal text."""
-    return json.dumps(provenance, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    """Provenance as one line of JSON in plain ASCII; equal content gives equal text."""
+    return json.dumps(provenance, sort_keys=True, allow_nan=False)
 
 
 def lies_as_in(like: Source | None, format_name: str, grid: Grid) -> bool:
