@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io import dicom, metaimage, nifti, nrrd
+from napari_hirescam.io import dicom, metaimage, nifti, npz, nrrd
 from napari_hirescam.io.asking import Item, Picture
 from napari_hirescam.io.reading import (
     PictureCallback,
@@ -60,6 +60,7 @@ FORMATS: tuple[Format, ...] = (
     Format("NIfTI", nifti.sniff, nifti.read, nifti.items, nifti.picture),
     Format("NRRD", nrrd.sniff, nrrd.read, nrrd.items, nrrd.picture),
     Format("MetaImage", metaimage.sniff, metaimage.read, metaimage.items, metaimage.picture),
+    Format("npz", npz.sniff, npz.read, npz.items, npz.picture),
     Format("DICOM", dicom.sniff, dicom.read, dicom.items, dicom.picture, dicom.identifying_facts),
 )
 
