@@ -185,7 +185,8 @@ def _walk(
     syntax = meta.get(_TRANSFER_SYNTAX, "")
     if not syntax or syntax == EXPLICIT_BIG:
         raise _UnusualError
-    explicit = syntax != IMPLICIT_LITTLE
+    # As it is written: some writers declare the one and write the other.
+    explicit = _looks_explicit(data, at)
     known = syntax, meta.get(_STORAGE_CLASS, ""), False
     values: dict[int, Element] = {}
     sequences: set[int] = set()
@@ -296,7 +297,6 @@ def _inflated_elements(data: bytes, meta: Mapping[int, str], wanted: Collection[
             DEFLATED,
             meta.get(_STORAGE_CLASS, ""),
             stream,
-            is_implicit=False,
             is_big_endian=False,
         )
 
@@ -332,13 +332,12 @@ def _by_pydicom(stream: _Clipped, wanted: Collection[int]) -> Elements:
     dataset = pydicom.dcmread(
         stream, stop_before_pixels=True, force=True, specific_tags=sorted(wanted)
     )
-    is_implicit, is_little = dataset.original_encoding
+    _, is_little = dataset.original_encoding
     return _collected(
         dataset,
         str(dataset.file_meta.get("TransferSyntaxUID", "")),
         str(dataset.file_meta.get("MediaStorageSOPClassUID", "")),
         stream,
-        is_implicit=bool(is_implicit),
         is_big_endian=not is_little,
     )
 
@@ -353,7 +352,6 @@ def _collected(
     storage_class: str,
     stream: Any,
     *,
-    is_implicit: bool,
     is_big_endian: bool,
 ) -> Elements:
     """Take the raw elements out of a data set that was read up to its pixels."""
@@ -379,12 +377,14 @@ def _collected(
         group, number = struct.unpack_from(order + "HH", head)
         tag = (group << 16) | number
         if tag in _PIXEL_TAGS:
-            is_long = not is_implicit and head[4:6] in _LONG_VRS
-            width = 12 if is_long else 8
-            if is_long or is_implicit:
-                (length,) = struct.unpack_from(order + "I", head, width - 4)
+            # As it is written, not as it is declared: pydicom follows a file that says one and
+            # does the other. Two letters are no length, for it would be odd.
+            if head[4:6] in _LONG_VRS:
+                width, (length,) = 12, struct.unpack_from(order + "I", head, 8)
+            elif head[4:6] in _SHORT_VRS:
+                width, (length,) = 8, struct.unpack_from(order + "H", head, 6)
             else:
-                (length,) = struct.unpack_from(order + "H", head, 6)
+                width, (length,) = 8, struct.unpack_from(order + "I", head, 4)
             pixels_at, float_bits = (start + width, length), _PIXEL_TAGS[tag]
     return Elements(
         syntax, storage_class, is_big_endian, values, frozenset(sequences), pixels_at, float_bits

@@ -30,6 +30,16 @@ class Layout(NamedTuple):
     transfer_syntax: str
 
 
+COMPRESSED_SYNTAXES = frozenset(
+    f"1.2.840.10008.1.2.{end}"
+    for end in (
+        "4.50", "4.51", "4.57", "4.70", "4.80", "4.81", "4.90", "4.91", "4.201", "4.202",
+        "4.203", "5",
+    )
+)  # fmt: skip
+"""JPEG, JPEG Lossless, JPEG-LS, JPEG 2000, HTJ2K, RLE."""
+
+
 def slice_bytes(layout: Layout) -> int:
     """How many bytes the plain pixels of one slice take."""
     rows, columns = layout.size or (0, 0)
@@ -45,7 +55,9 @@ def plain_pixels(layout: Layout, pixels_at: tuple[int, int] | None) -> tuple[int
     if pixels_at is None or pixels_at[1] == UNDEFINED:
         return None
     whole = slice_bytes(layout) * layout.frames * layout.samples
-    is_undone = pixels_at[1] in {whole, whole + whole % 2}
+    is_undone = layout.transfer_syntax in COMPRESSED_SYNTAXES and (
+        pixels_at[1] in {whole, whole + whole % 2}
+    )
     return pixels_at if layout.transfer_syntax in PLAIN_SYNTAXES or is_undone else None
 
 
