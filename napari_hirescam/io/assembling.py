@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.io.frame import patient_letters, to_volume_axes
+from napari_hirescam.io.nifti_numbers import Scaling, scaled
 from napari_hirescam.io.quantity import settle
 from napari_hirescam.io.segment_names import Names
 from napari_hirescam.source import DisplayWindow, Fact, Repair, Repaired, Segment, Source
@@ -59,7 +60,8 @@ def assemble(
         "NRRD", say.
     stored
         [n0, n1, n2], axes as in the file, numbers as they are meant (scaled). Voxels without a
-        number are overwritten here; double precision, of no use for a CT, becomes single.
+        number are overwritten here. Double precision becomes single, and integers of 64 bits the
+        smallest type that holds them.
     affine
         4x4, index of `stored` to (I, P, L) mm.
     name
@@ -79,9 +81,7 @@ def assemble(
         If no voxel holds a number, or an oblique volume does not fit into memory once it is
         straightened.
     """
-    if np.issubdtype(stored.dtype, np.floating):
-        with np.errstate(over="ignore"):  # what is beyond single precision is no measurement
-            stored = stored.astype(np.float32, copy=False)
+    stored = scaled(stored, Scaling())
     values, quantity, missing, remarks = settle(path, stored, is_mask=is_mask)
     voxels, straight, resampled = to_volume_axes(values, affine, quantity=quantity, subject=path)
     if resampled:
