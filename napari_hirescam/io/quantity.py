@@ -17,9 +17,11 @@ AIR_HU = -1024
 _LABEL_LIMIT = 1024
 _MOST_LABELS = 256
 _HIGHEST_CT_MINIMUM = -200
+_DENSE_HU = 1500  # as hard bone; half of a scan never is
 # With more values than this a mask must also look like one; the largest in use, of a whole
 # body, has 118.
 _PLENTY_OF_LABELS = 150
+_SAMPLE = 200_000  # voxels that stand for all
 
 
 def settle(
@@ -91,7 +93,8 @@ def judge(voxels: npt.NDArray[Any]) -> tuple[Quantity, str | None]:
     -------
     The quantity, and a sentence for the user if the numbers are neither HU nor labels. A mask
     has no negative values, only whole ones below 1024 and at most 256 different ones, and with
-    more than 150 its neighbours are mostly equal; a CT holds something below -200 (its air).
+    more than 150 its neighbours are mostly equal; a CT holds something below -200 (its air),
+    and its median does not lie above 1500.
     """
     low, high = voxels.min(), voxels.max()
     if low >= 0 and high < _LABEL_LIMIT and _holds_few_whole_numbers(voxels):
@@ -99,6 +102,10 @@ def judge(voxels: npt.NDArray[Any]) -> tuple[Quantity, str | None]:
     if low > _HIGHEST_CT_MINIMUM:
         return Quantity.UNKNOWN, (
             f"Values from {low:g} to {high:g} do not look like HU: a CT has air near -1000."
+        )
+    if np.median(_sample(voxels)) > _DENSE_HU:
+        return Quantity.UNKNOWN, (
+            f"Values from {low:g} to {high:g} do not look like HU: most lie above {_DENSE_HU}."
         )
     return Quantity.HU, None
 
@@ -116,6 +123,11 @@ def _without_number(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
         return None
     invalid: npt.NDArray[np.bool_] = ~np.isfinite(values)
     return invalid
+
+
+def _sample(voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    step = max(1, round((voxels.size / _SAMPLE) ** (1 / 3)))
+    return voxels[::step, ::step, ::step]
 
 
 def _planes(voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
