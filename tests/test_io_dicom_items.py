@@ -361,6 +361,21 @@ def test_nothing_tells_whose_scan_it_is(tmp_path):
     [
         ("x", {"SeriesDescription": "Thorax 1.0"}, "Thorax 1.0"),
         ("x", {"SeriesDescription": None}, "CT series 3"),
+        ("x", {"SeriesDescription": "Jane Doe thorax", "PatientName": "Doe^Jane"}, "CT series 3"),
+        ("x", {"SeriesDescription": "pid4711 lung", "PatientID": "PID-4711"}, "CT series 3"),
+        ("x", {"SeriesDescription": "Lung", "PatientName": "Lu^Ng"}, "CT series 3"),
+        ("x", {"SeriesDescription": "Lung CT", "PatientName": "CT^Lu"}, "Lung CT"),
+        ("x", {"SeriesDescription": "Chest", "InstitutionName": "Chest Clinic"}, "Chest"),
+        (
+            "x",
+            {"SeriesDescription": "Chest clinic 1", "InstitutionName": "Chest Clinic"},
+            "CT series 3",
+        ),
+        (
+            "Doe_Jane",
+            {"SeriesDescription": None, "SeriesNumber": None, "PatientName": "Doe^Jane"},
+            "CT",
+        ),
         ("case07", {"SeriesDescription": None, "SeriesNumber": None}, "case07"),
         ("1.2.840.113619.2.55", {"SeriesDescription": None, "SeriesNumber": None}, "CT"),
         ("9f8b1c2d3e4f5a6b7c8d", {"SeriesDescription": None, "SeriesNumber": None}, "CT"),

@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io import dicom_facts
@@ -17,6 +13,7 @@ from napari_hirescam.io.assembling import invalid_on_volume_axes
 from napari_hirescam.io.dicom_decode import BadSliceError
 from napari_hirescam.io.dicom_files import is_dicom_source
 from napari_hirescam.io.dicom_header import SliceHeader
+from napari_hirescam.io.dicom_identity import identity
 from napari_hirescam.io.dicom_items import choose, list_series, mask_file
 from napari_hirescam.io.dicom_line import line_up, says_its_place
 from napari_hirescam.io.dicom_pixels import read_voxels, slice_picture
@@ -112,7 +109,7 @@ def picture(path: Path, key: str, reading: Reading) -> Picture:
 def identifying_facts(path: Path, reading: Reading | None = None) -> tuple[Fact, ...]:
     """Whose scan it is: only ever read when somebody asks for it."""
     found = scan(path, reading or Reading())
-    return dicom_facts.identity(found.series[0].first)
+    return identity(found.series[0].first)
 
 
 def _for_mask(series: Series, reading: Reading) -> Reading:
@@ -132,7 +129,7 @@ def _middle(path: Path, series: Series) -> SliceHeader:
 def _read(path: Path, planned: Plan, reading: Reading, others: tuple[str, ...]) -> Volume:
     series, stacked = planned.series, planned.stacked
     quantity, meaning = _quantity(stacked.slices)
-    measured, padding, remarks = read_voxels(path, stacked.slices, quantity, reading)
+    measured, padding, remarks, low, high = read_voxels(path, stacked.slices, quantity, reading)
     on_grid = (stacked.n_slices, *measured.shape[1:])
     if on_grid != measured.shape or stacked.is_evened:
         check_memory(path, prod(on_grid) * (measured.itemsize + 1))
@@ -155,7 +152,6 @@ def _read(path: Path, planned: Plan, reading: Reading, others: tuple[str, ...]) 
     repaired = planned.repaired
     if resampled:
         repaired += (Repaired(Repair.STRAIGHTEN, _straightened(planned, resampled), asked=False),)
-    low, high = _range(straight, invalid)
     notes = (
         *(one.what for one in repaired),
         *meaning,
@@ -211,16 +207,6 @@ def _straightened(planned: Plan, resampled: tuple[str, ...]) -> str:
     if tilt < 0.1:
         return resampled[0]
     return f"The gantry was tilted by {tilt:.1f} degrees. {resampled[0]}"
-
-
-def _range(voxels: npt.NDArray[Any], invalid: npt.NDArray[np.bool_] | None) -> tuple[float, float]:
-    """The least and the greatest number that was measured, slice by slice to save memory."""
-    low, high = np.inf, -np.inf
-    for k, plane in enumerate(voxels):
-        measured = plane if invalid is None else plane[~invalid[k]]
-        if measured.size:
-            low, high = min(low, float(measured.min())), max(high, float(measured.max()))
-    return (low, high) if low <= high else (float(voxels.min()), float(voxels.max()))
 
 
 def _implausible(quantity: Quantity, low: float, high: float) -> tuple[str, ...]:

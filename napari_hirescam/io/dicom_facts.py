@@ -1,4 +1,4 @@
-"""What a DICOM series says about itself, for the geometry report; and, apart, whose it is."""
+"""What a DICOM series says about itself, for the geometry report."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_hirescam.io.assembling import grid_facts
 from napari_hirescam.io.dicom_header import SliceHeader
+from napari_hirescam.io.dicom_identity import names_patient
 from napari_hirescam.io.dicom_line import Line
 from napari_hirescam.io.dicom_plan import Plan
 from napari_hirescam.source import DisplayWindow, Fact, Frame
@@ -19,6 +20,7 @@ from napari_hirescam.volume import Grid, Quantity
 _LOOKS_LIKE_UID = re.compile(r"[0-9.]{12,}|[0-9a-fA-F-]{16,}")
 _NOTABLE_ANGLE_DEG = 0.1
 _NOTABLE_DIFFERENCE = 0.01
+_LOWEST_AIR_HU = -1100
 
 _POSITIONS = {
     "HFS": "head first, on the back",
@@ -31,19 +33,6 @@ _POSITIONS = {
     "FFDL": "feet first, on the left side",
 }
 
-_IDENTIFYING = {
-    "PatientName": "Patient's name",
-    "PatientID": "Patient ID",
-    "PatientBirthDate": "Birth date",
-    "PatientSex": "Sex",
-    "PatientAge": "Age",
-    "StudyDate": "Study date",
-    "AccessionNumber": "Accession number",
-    "InstitutionName": "Institution",
-    "ReferringPhysicianName": "Referring physician",
-    "StudyDescription": "Study description",
-}
-
 
 def name_of(path: Path, plan: Plan) -> str:
     """Name a series for layers and files: never by the patient or by a UID."""
@@ -51,7 +40,9 @@ def name_of(path: Path, plan: Plan) -> str:
     if series.first.description or series.first.series_number or series.count > 1:
         return series.title
     folder = path if path.is_dir() else path.parent
-    return "CT" if _LOOKS_LIKE_UID.fullmatch(folder.name) else folder.name
+    if _LOOKS_LIKE_UID.fullmatch(folder.name) or names_patient(folder.name, series.first):
+        return series.kind
+    return folder.name or series.kind
 
 
 def facts(
@@ -166,7 +157,13 @@ def _number_facts(
     meaning = "HU" if quantity is Quantity.HU else "not known to be HU"
     remark = "" if quantity is Quantity.HU else "see the notes"
     yield Fact("Numbers", "Meaning", meaning, remark)
-    yield Fact("Numbers", "Range", f"{low:g} to {high:g}")
+    below_air = quantity is Quantity.HU and low < _LOWEST_AIR_HU
+    yield Fact(
+        "Numbers",
+        "Range",
+        f"{low:g} to {high:g}",
+        "reaches below air, like padding that is not declared" if below_air else "",
+    )
     rescales = [header.rescale for header in slices if header.rescale is not None]
     if rescales:
         slopes, intercepts = zip(*rescales, strict=True)
@@ -263,32 +260,3 @@ def details(plan: Plan) -> dict[str, object]:
         "frame_of_reference_uid": first.frame_of_reference_uid,
     }
     return {name: value for name, value in told.items() if value}
-
-
-def identity(header: SliceHeader) -> tuple[Fact, ...]:
-    """Read whose scan it is, which nothing else in this package does.
-
-    Raises
-    ------
-    VolumeError
-        If the file cannot be read any more.
-    """
-    import pydicom
-
-    from napari_hirescam.errors import VolumeError
-
-    try:
-        dataset = pydicom.dcmread(
-            header.path, stop_before_pixels=True, force=True, specific_tags=list(_IDENTIFYING)
-        )
-        told = [
-            Fact("Identifying", name, str(dataset.get(keyword) or ""))
-            for keyword, name in _IDENTIFYING.items()
-        ]
-    except Exception as exc:  # a damaged file makes pydicom raise anything
-        raise VolumeError(
-            header.path,
-            f"its header cannot be read ({type(exc).__name__})",
-            "Copy or export it again",
-        ) from exc
-    return tuple(fact for fact in told if fact.value)

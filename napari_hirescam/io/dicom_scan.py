@@ -19,6 +19,7 @@ from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom_decode import stored_pixels
 from napari_hirescam.io.dicom_files import find_slices
 from napari_hirescam.io.dicom_header import SliceHeader
+from napari_hirescam.io.dicom_identity import without_identity
 from napari_hirescam.io.dicom_series import Series, group
 from napari_hirescam.io.reading import Reading
 
@@ -74,7 +75,8 @@ def scan(path: Path, reading: Reading) -> Scan:
         reading.check_stop()
         return stored_pixels(header)
 
-    result = Scan(path, group(path, found.headers, found.damaged, pixels), found.damaged)
+    series = group(path, found.headers, found.damaged, pixels)
+    result = Scan(path, tuple(map(without_identity, series)), found.damaged)
     # A file that is being written may change again without its time stamp telling.
     newest = max((changed for _, changed, _ in signature), default=0)
     if newest < (began - _JUST_NOW_S) * 1e9:
