@@ -6,8 +6,9 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,11 +40,36 @@ class _Slice:
     values: npt.NDArray[Any]
     padding: npt.NDArray[np.bool_] | None
     had_spare_bits: bool
+    low: float
+    high: float
+
+
+class ReadVoxels(NamedTuple):
+    """What :func:`read_voxels` returns.
+
+    Parameters
+    ----------
+    voxels
+        [slice, row, column]: int16, int32 where 16 bits are too few, float32 where slopes or
+        intercepts are not whole or the pixels are floating point.
+    invalid
+        [slice, row, column], True where there is padding; None if there is none.
+    notes
+        On padding, bits beyond the stored ones, and lossy compression.
+    low, high
+        The least and the greatest number that is no padding.
+    """
+
+    voxels: npt.NDArray[Any]
+    invalid: npt.NDArray[np.bool_] | None
+    notes: tuple[str, ...]
+    low: float
+    high: float
 
 
 def read_voxels(
     path: Path, headers: Sequence[SliceHeader], quantity: Quantity, reading: Reading
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None, tuple[str, ...]]:
+) -> ReadVoxels:
     """Read slices in the order given, each rescaled by its own header.
 
     Parameters
@@ -56,16 +82,6 @@ def read_voxels(
         Padding of a CT in HU is turned to air; of anything else it keeps its number.
     reading
         Progress is reported in slices; `preview` gets the middle slice before the rest is read.
-
-    Returns
-    -------
-    voxels
-        [slice, row, column]: int16, int32 where 16 bits are too few, float32 where slopes or
-        intercepts are not whole or the pixels are floating point.
-    invalid
-        [slice, row, column], True where there is padding; None if there is none.
-    notes
-        On padding, bits beyond the stored ones, and lossy compression.
 
     Raises
     ------
@@ -92,6 +108,7 @@ def read_voxels(
     volume: npt.NDArray[Any] = np.empty(shape, np.int16 if whole else np.float32)
     invalid: npt.NDArray[np.bool_] | None = None
     n_padding = n_spare = 0
+    low, high = inf, -inf
     with closing(_slices(headers, quantity, volume)) as slices:
         for k, one in enumerate(slices):
             if volume.dtype == np.int16 and one.values.dtype != np.int16:
@@ -106,8 +123,11 @@ def read_voxels(
                 invalid[k] = one.padding
                 n_padding += int(np.count_nonzero(one.padding))
             n_spare += one.had_spare_bits
+            low, high = min(low, one.low), max(high, one.high)
             reading.step(k + 1, len(headers))
-    return volume, invalid, _notes(headers, quantity, n_padding, n_spare)
+    if low > high:  # all of it is padding
+        low = high = float(AIR_HU)
+    return ReadVoxels(volume, invalid, _notes(headers, quantity, n_padding, n_spare), low, high)
 
 
 def rescaled_slice(header: SliceHeader, quantity: Quantity) -> npt.NDArray[Any]:
@@ -193,10 +213,12 @@ def _rescaled(header: SliceHeader, pixels: npt.NDArray[Any], quantity: Quantity)
         # Any real number of the slice will do: padding must not decide how wide the volume is.
         stand_in = pixels.flat[inside[0]] if inside.size else 0
         np.copyto(pixels, stand_in, where=padding)
-    values = _to_quantity(header, pixels)
+    values, low, high = _to_quantity(header, pixels)
     if padding is not None and quantity is Quantity.HU:
         np.copyto(values, AIR_HU, where=padding)
-    return _Slice(values, padding, had_spare_bits)
+        if padding.all():
+            low, high = inf, -inf
+    return _Slice(values, padding, had_spare_bits, low, high)
 
 
 def _padding(header: SliceHeader, pixels: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
@@ -223,7 +245,10 @@ def _is_outside(header: SliceHeader, padding: npt.NDArray[np.bool_], quantity: Q
     return bool(padding[0, 0] or padding[0, -1] or padding[-1, 0] or padding[-1, -1])
 
 
-def _to_quantity(header: SliceHeader, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _to_quantity(
+    header: SliceHeader, pixels: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], float, float]:
+    """Rescale, in place where that is safe; also give the ends of the range."""
     slope, intercept = header.rescale or (1.0, 0.0)
     if header.float_bits or not _has_whole_rescale(header):
         values: npt.NDArray[Any] = (pixels * np.float64(slope) + intercept).astype(np.float32)
@@ -231,7 +256,7 @@ def _to_quantity(header: SliceHeader, pixels: npt.NDArray[Any]) -> npt.NDArray[A
             raise BadSliceError(
                 header, "some of its numbers are not finite", "Export the series again"
             )
-        return values
+        return values, float(values.min()), float(values.max())
     # Python's integers: uint16 - 1024 would wrap around to 64512 and more.
     ends = [int(pixels.min()) * int(slope), int(pixels.max()) * int(slope)]
     low, high = min(ends) + int(intercept), max(ends) + int(intercept)
@@ -242,13 +267,14 @@ def _to_quantity(header: SliceHeader, pixels: npt.NDArray[Any]) -> npt.NDArray[A
             np.multiply(values, _modulo_16_bits(int(slope)), out=values)
         if intercept != 0:
             np.add(values, _modulo_16_bits(int(intercept)), out=values)
-        return values
+        return values, low, high
     if low < _INT32.min or high > _INT32.max:
         raise BadSliceError(
             header, f"its numbers, {low} to {high}, are no CT", "Export the series again"
         )
     values = pixels.astype(np.int64) * int(slope) + int(intercept)
-    return values.astype(np.int16 if _INT16.min <= low and high <= _INT16.max else np.int32)
+    narrow = values.astype(np.int16 if _INT16.min <= low and high <= _INT16.max else np.int32)
+    return narrow, low, high
 
 
 def _modulo_16_bits(number: int) -> np.int16:
