@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter
 
 import pytest
-from torture.exam import examine
+from torture.exam_fixture import OutcomeOf, check, remember_outcomes
+from torture.judge import Verdict
 from torture.nifti_cases import NIFTI_CASES
 
 
+@pytest.fixture(scope="module")
+def outcome_of(tmp_path_factory) -> OutcomeOf:
+    return remember_outcomes(tmp_path_factory)
+
+
 @pytest.mark.parametrize("case", NIFTI_CASES, ids=lambda case: case.name)
-def test_file(case, tmp_path: Path) -> None:
-    outcome = examine(case, case.make(tmp_path))
-    assert not outcome.complaint, f"{outcome.verdict}: {outcome.complaint}\n{outcome.said}"
-    assert outcome.verdict in case.allowed
+def test_file(case, outcome_of: OutcomeOf) -> None:
+    check(outcome_of(case))
+
+
+def test_none_is_wrong(outcome_of: OutcomeOf) -> None:
+    counts = Counter(outcome_of(case).verdict for case in NIFTI_CASES)
+    assert len(NIFTI_CASES) >= 45
+    assert len({case.name for case in NIFTI_CASES}) == len(NIFTI_CASES)
+    assert counts[Verdict.WRONG] == counts[Verdict.CRASH] == 0

@@ -29,7 +29,8 @@ def hu_at(lps_mm: np.ndarray) -> np.ndarray:
     no shift or turn leaves it as it was.
     """
     x, y, z = np.moveaxis(np.asarray(lps_mm, dtype=np.float64), -1, 0)
-    return -420 + 6 * x + 11 * y + 17 * z + 0.04 * x * y + 0.06 * y * z - 0.05 * x * z + 0.03 * z**2
+    bend = 0.04 * x * y + 0.06 * y * z - 0.05 * x * z + 0.03 * z**2
+    return 16 * x + 25 * y + 17 * z + bend
 
 
 def later_hu_at(lps_mm: np.ndarray) -> np.ndarray:

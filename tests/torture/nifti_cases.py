@@ -205,7 +205,7 @@ def mask_empty(folder: Path) -> Made:
 
 @case("magnetic resonance: no HU", quantity="unknown", remark="(?i)HU")
 def resonance(folder: Path) -> Made:
-    return save_nifti(folder / "mr.nii.gz", value=lambda p: 1500 + 2 * hu_at(p))
+    return save_nifti(folder / "mr.nii.gz", value=lambda p: 3000 + 2 * hu_at(p))
 
 
 @case("HU shifted by 1024, as stored by a scanner", quantity="unknown", remark="(?i)HU")
