@@ -77,23 +77,17 @@ def geometry_report(volume: Volume) -> tuple[Fact, ...]:
 
     Returns
     -------
-    Rows; those of one section stand together, in the order File, what the reader found, the
-    volume as it is shown, repairs, remarks of the reader.
+    Rows; those of one section stand together: the file, what was repaired, what the reader
+    remarked, what it found, the volume as it is shown.
     """
     source = volume.source
     rows: list[Fact] = []
     if source is not None:
-        rows += _stored(source)
-    rows += _shown(volume)
-    if source is not None:
+        rows += _file(source)
         rows += [_repair(one) for one in source.repaired]
-        said = " ".join(fact.value + fact.remark for fact in rows)
-        rows += [
-            Fact("Remarks", str(number), note)
-            for number, note in enumerate(
-                (note for note in source.notes if note not in said), start=1
-            )
-        ]
+        rows += _remarks(source)
+        rows += source.facts or _least(source)
+    rows += _shown(volume)
     return _by_section(rows)
 
 
@@ -124,29 +118,39 @@ def report_as_text(title: str, facts: Sequence[Fact]) -> str:
     return "\n".join(lines)
 
 
-def _stored(source: Source) -> list[Fact]:
-    """The reader's own facts, and the least that every file has."""
-    rows = list(source.facts)
-    known = {(fact.section, fact.name) for fact in rows}
-    least = [
-        Fact("File", "Format", source.format),
-        Fact("File", "Name", source.path.name),
+def _file(source: Source) -> list[Fact]:
+    rows = [Fact("File", "Name", source.path.name), Fact("File", "Format", source.format)]
+    if source.item:
+        rows.append(Fact("File", "Item", source.item))
+    told = {fact.name for fact in source.facts if fact.section == "File"}
+    return [fact for fact in rows if fact.name not in told]
+
+
+def _remarks(source: Source) -> list[Fact]:
+    said = " ".join(
+        [*(f"{fact.value} {fact.remark}" for fact in source.facts)]
+        + [one.what for one in source.repaired]
+    )
+    notes = (note for note in source.notes if note not in said)
+    return [Fact("Remarks", str(number), note) for number, note in enumerate(notes, start=1)]
+
+
+def _least(source: Source) -> tuple[Fact, ...]:
+    """What every file has, for a reader that tells nothing of its own."""
+    return (
         Fact("Stored grid", "Axes grow to", in_words(source.orientation)),
         Fact("Stored grid", "Size", times(source.grid.shape)),
         Fact("Stored grid", "Spacing", f"{times(source.grid.spacing_mm)} mm"),
-    ]
-    if source.item:
-        least.insert(2, Fact("File", "Item", source.item))
-    return [fact for fact in least if (fact.section, fact.name) not in known] + rows
+    )
 
 
 def _shown(volume: Volume) -> list[Fact]:
     grid = volume.grid
     rows = [
-        Fact("As shown", "Axes grow to", "inferior, posterior, left"),
-        Fact("As shown", "Size", times(grid.shape)),
+        Fact("As shown", "Slices, rows, columns", times(grid.shape)),
+        Fact("As shown", "They grow to", "inferior, posterior, left"),
         Fact("As shown", "Spacing", f"{times(grid.spacing_mm)} mm"),
-        Fact("As shown", "First voxel (L, P, S)", _first_voxel(grid)),
+        Fact("As shown", "First voxel at L, P, S", _first_voxel(grid)),
         Fact("As shown", "Values", f"{_QUANTITIES[volume.quantity]}, {volume.voxels.dtype}"),
     ]
     if volume.segments:

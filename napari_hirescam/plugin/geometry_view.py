@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
     QDialog,
     QDialogButtonBox,
-    QHeaderView,
     QLabel,
-    QTreeWidget,
-    QTreeWidgetItem,
+    QTextBrowser,
     QVBoxLayout,
     QWidget,
 )
@@ -30,7 +28,7 @@ from napari_hirescam.source import Fact
 if TYPE_CHECKING:
     from napari_hirescam.volume import Volume
 
-_REMARK_COLOUR = QColor("#e0a030")  # amber: told apart on napari's dark and light themes
+_REMARK_COLOUR = "#e0a030"  # amber: told apart on napari's dark and light themes
 _IDENTIFYING = "Identifying tags"
 
 
@@ -61,14 +59,8 @@ class GeometryView(QDialog):
             if n
             else "Nothing unusual was found."
         )
-        self.tree = QTreeWidget()
-        self.tree.setColumnCount(3)
-        self.tree.setHeaderLabels(["", "Value", "Remark"])
-        self.tree.setRootIsDecorated(False)
-        self.tree.setWordWrap(True)
-        self.tree.setSelectionMode(QTreeWidget.SelectionMode.NoSelection)
-        self.tree.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.tree.setUniformRowHeights(False)
+        self.text = QTextBrowser()
+        self.text.setOpenLinks(False)
 
         self.identify = QCheckBox("Show tags that identify the patient")
         self.identify.setToolTip("Read from the file when ticked. They are never saved.")
@@ -82,17 +74,11 @@ class GeometryView(QDialog):
         buttons.rejected.connect(self.close)
         layout = QVBoxLayout(self)
         layout.addWidget(self._intro)
-        layout.addWidget(self.tree, 1)
+        layout.addWidget(self.text, 1)
         layout.addWidget(self.identify)
         layout.addWidget(buttons)
         self._fill()
-        header = self.tree.header()
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
-        if not n:
-            self.tree.setColumnHidden(2, True)
-        self.resize(760 if n else 560, 620)
+        self.resize(720, 640)
 
     @property
     def facts(self) -> tuple[Fact, ...]:
@@ -104,17 +90,9 @@ class GeometryView(QDialog):
         QApplication.clipboard().setText(report_as_text(self._title, self.facts))
 
     def _fill(self) -> None:
-        self.tree.clear()
-        for section, rows in itertools.groupby(self.facts, key=lambda fact: fact.section):
-            head = QTreeWidgetItem([section])
-            font = head.font(0)
-            font.setBold(True)
-            head.setFont(0, font)
-            self.tree.addTopLevelItem(head)
-            head.setFirstColumnSpanned(True)
-            for fact in rows:
-                head.addChild(_row(fact))
-            head.setExpanded(True)
+        place = self.text.verticalScrollBar().value()
+        self.text.setHtml(_as_html(self.facts))
+        self.text.verticalScrollBar().setValue(place)
 
     def _on_identify(self, on: bool) -> None:  # noqa: FBT001 - Qt's slot
         self._current.abandon()
@@ -140,7 +118,8 @@ class GeometryView(QDialog):
         none = (Fact(_IDENTIFYING, "None", "the file has none"),)
         self._private = tuple(facts) or none
         self._fill()
-        self.tree.scrollToBottom()
+        bar = self.text.verticalScrollBar()
+        bar.setValue(bar.maximum())
 
     def _on_failed(self, error: HirescamError) -> None:
         self._current.job = None
@@ -159,13 +138,21 @@ def show_report(volume: Volume, parent: QWidget | None) -> GeometryView:
     return view
 
 
-def _row(fact: Fact) -> QTreeWidgetItem:
-    row = QTreeWidgetItem([fact.name, fact.value, fact.remark])
-    for column in (1, 2):
-        row.setToolTip(column, row.text(column))
-    for column in range(3):
-        row.setTextAlignment(column, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-    if fact.remark:
-        for column in (0, 2):
-            row.setForeground(column, QBrush(_REMARK_COLOUR))
-    return row
+def _as_html(facts: Sequence[Fact]) -> str:
+    """Lay rows out as a table: a section after the other, remarks in a line of their own."""
+    rows: list[str] = []
+    for section, inside in itertools.groupby(facts, key=lambda fact: fact.section):
+        rows.append(
+            f'<tr><td colspan="2" style="padding-top: 10px"><b>{escape(section)}</b></td></tr>'
+        )
+        for fact in inside:
+            value = escape(fact.value)
+            if fact.remark:
+                value += (
+                    f'<br><span style="color: {_REMARK_COLOUR}">\u25b2 {escape(fact.remark)}</span>'
+                )
+            rows.append(
+                f'<tr><td style="padding-left: 12px; padding-right: 18px">{escape(fact.name)}</td>'
+                f"<td>{value}</td></tr>"
+            )
+    return f'<table cellpadding="1" width="100%">{"".join(rows)}</table>'

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from napari_hirescam.errors import HirescamError
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
 
 if TYPE_CHECKING:
+    from napari_hirescam.attention.export import MapFormat
     from napari_hirescam.attention.result import Explanation, PlacementName
     from napari_hirescam.volume import Volume
+
+_FORMATS: dict[str, MapFormat] = {
+    "NIfTI (.nii.gz)": "nii.gz",
+    "NRRD (.nrrd)": "nrrd",
+    "DICOM Parametric Map over the CT's series (.dcm)": "dicom",
+}
 
 
 class MapSaver(QObject):
@@ -33,6 +40,7 @@ class MapSaver(QObject):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._widget = parent
+        self._last_format = ""  # the one chosen before is offered first
         self._current = CurrentJob()
         self.destroyed.connect(self._current.abandon)
 
@@ -49,20 +57,33 @@ class MapSaver(QObject):
         methods: Sequence[str],
         placement: PlacementName,
     ) -> None:
-        """Ask for a folder, and before replacing files in it; then save."""
+        """Ask for a format and a folder, and before replacing files in it; then save."""
         from napari_hirescam.attention.export import existing_files, map_file_names
 
         if self._current.job is not None:
             show_info("Maps are still being saved; save these when that is done.")
             return
+        map_format = self._ask_format(volume)
+        if map_format is None:
+            return
         name = QFileDialog.getExistingDirectory(self._widget, "Folder for the maps")
         if not name:
             return
         folder = Path(name)
-        there = existing_files(folder, map_file_names(volume.name, labels, methods).values())
+        names = map_file_names(volume.name, labels, methods, map_format)
+        there = existing_files(folder, names.values())
         if there and not _may_replace(self._widget, folder, there):
             return
-        self.save(explanation, volume, labels, methods, placement, folder, overwrite=bool(there))
+        self.save(
+            explanation,
+            volume,
+            labels,
+            methods,
+            placement,
+            folder,
+            map_format=map_format,
+            overwrite=bool(there),
+        )
 
     def save(
         self,
@@ -73,6 +94,7 @@ class MapSaver(QObject):
         placement: PlacementName,
         folder: Path,
         *,
+        map_format: MapFormat = "nii.gz",
         overwrite: bool = False,
     ) -> None:
         """Write the maps and the scores in a thread."""
@@ -88,6 +110,7 @@ class MapSaver(QObject):
                 labels,
                 methods,
                 folder,
+                map_format=map_format,
                 overwrite=overwrite,
                 placement=placement,
                 progress=progress,
@@ -102,6 +125,19 @@ class MapSaver(QObject):
         self.progressed.emit("Saving maps", 0, 0)
         self.busy_changed.emit()
         self._current.job.start()
+
+    def _ask_format(self, volume: Volume) -> MapFormat | None:
+        """Ask how to write; DICOM is offered over a CT that has a series."""
+        has_series = volume.source is not None and bool(volume.source.frames)
+        offered = [name for name, key in _FORMATS.items() if has_series or key != "dicom"]
+        first = offered.index(self._last_format) if self._last_format in offered else 0
+        name, agreed = QInputDialog.getItem(
+            self._widget, "Save maps", "Format of the maps:", offered, first, False
+        )
+        if not agreed:
+            return None
+        self._last_format = name
+        return _FORMATS[name]
 
     def abandon(self) -> None:
         """Stop what runs and report nothing any more."""

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from napari_hirescam.io import Item, Picture
 
 _THUMBNAIL = 72  # pixels
-_COLUMNS = ("", "No.", "Description", "Kind", "Slices", "Size", "Spacing (mm)", "Kernel")
-_MORE_COLUMNS = 3  # facts that differ from item to item
-_REMARK = "Remark"
+_COLUMNS = ("", "No.", "Description", "Kind", "Slices", "Size", "Spacing (mm)", "Kernel", "Remark")
 _TITLE_COLUMN = 2
+# Facts under the description: so many at most, and none longer than this.
+_MORE_FACTS, _LONGEST_FACT = 3, 32
+_REMARK_WIDTH = 300  # pixels
 
 
 class SeriesChooser(QDialog):
@@ -119,10 +120,10 @@ class SeriesChooser(QDialog):
     # -- the table ------------------------------------------------------------------------
 
     def _make_table(self) -> QTableWidget:
-        more = list(_differing_facts(self._items))[:_MORE_COLUMNS]
-        headers = [*_COLUMNS, *more, _REMARK]
-        table = QTableWidget(len(self._items), len(headers))
-        table.setHorizontalHeaderLabels(headers)
+        more = list(_differing_facts(self._items))[:_MORE_FACTS]
+        last = len(_COLUMNS) - 1
+        table = QTableWidget(len(self._items), len(_COLUMNS))
+        table.setHorizontalHeaderLabels(_COLUMNS)
         table.verticalHeader().hide()
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -130,24 +131,23 @@ class SeriesChooser(QDialog):
         table.setIconSize(QSize(_THUMBNAIL, _THUMBNAIL))
         table.setTabKeyNavigation(False)  # Tab goes on to the buttons
         table.setWordWrap(True)
-        table.setAlternatingRowColors(True)
         for row, item in enumerate(self._items):
             for column, words in enumerate(_cells(item, more)):
                 cell = QTableWidgetItem(words)
                 if not item.is_readable:
                     cell.setFlags(Qt.ItemFlag.NoItemFlags)
-                cell.setToolTip(item.problem)
+                cell.setToolTip(_everything(item))
                 table.setItem(row, column, cell)
             table.setRowHeight(row, _THUMBNAIL + 6)
         header = table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         table.setColumnWidth(0, _THUMBNAIL + 10)
-        header.setSectionResizeMode(len(headers) - 1, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(last, QHeaderView.ResizeMode.Stretch)
         for column, words in enumerate(
             zip(*(_cells(item, more) for item in self._items), strict=True)
         ):
-            if 0 < column < len(headers) - 1 and not any(words):
+            if 0 < column < last and not any(words):
                 table.setColumnHidden(column, True)
         return table
 
@@ -161,16 +161,17 @@ class SeriesChooser(QDialog):
         header = self.table.horizontalHeader()
         shown = [c for c in range(header.count()) if not self.table.isColumnHidden(c)]
         has_remark = any(item.problem for item in self._items)
-        width = sum(self.table.sizeHintForColumn(c) + 16 for c in shown[:-1]) + (
-            300 if has_remark else 90
-        )
+        width = sum(self.table.sizeHintForColumn(c) + 16 for c in shown[:-1])
+        width += _REMARK_WIDTH if has_remark else 90
         height = len(self._items) * (_THUMBNAIL + 6) + 150
         return QSize(min(max(width, 620), 1200), min(max(height, 260), 720))
 
     def _choose_first(self) -> None:
-        first = next((row for row, item in enumerate(self._items) if item.is_readable), None)
-        if first is not None:
-            self.table.setCurrentCell(first, _TITLE_COLUMN)
+        readable = [row for row, item in enumerate(self._items) if item.is_readable]
+        # A study's CT before the masks that lie beside it.
+        readable.sort(key=lambda row: self._items[row].kind != "CT")
+        if readable:
+            self.table.setCurrentCell(readable[0], _TITLE_COLUMN)
             self.table.setFocus()
 
     def _chosen(self) -> list[Item]:
@@ -237,14 +238,13 @@ class SeriesChooser(QDialog):
 def _cells(item: Item, more: Sequence[str]) -> Iterator[str]:
     yield ""  # the picture
     yield item.number
-    yield item.title
+    facts = (f"{name}: {item.facts[name]}" for name in more if name in item.facts)
+    yield "\n".join([item.title, *facts])
     yield item.kind
     yield str(item.n_slices) if item.n_slices else ""
     yield times(item.size) if item.size else ""
     yield times(item.spacing_mm) if item.spacing_mm else ""
     yield item.kernel
-    for name in more:
-        yield item.facts.get(name, "")
     remark = item.problem
     if item.needs:
         offers = " or ".join(title_of(repair).lower() for repair in item.needs)
@@ -253,7 +253,13 @@ def _cells(item: Item, more: Sequence[str]) -> Iterator[str]:
 
 
 def _differing_facts(items: Sequence[Item]) -> Iterator[str]:
-    """Names of the facts that tell the items apart."""
+    """Names of short facts that tell the items apart."""
     for name in dict.fromkeys(name for item in items for name in item.facts):
-        if len({item.facts.get(name, "") for item in items}) > 1:
+        values = {item.facts.get(name, "") for item in items}
+        if len(values) > 1 and max(map(len, values)) <= _LONGEST_FACT:
             yield name
+
+
+def _everything(item: Item) -> str:
+    facts = [f"{name}: {value}" for name, value in item.facts.items()]
+    return "\n".join(words for words in [item.title, *facts, item.problem] if words)
