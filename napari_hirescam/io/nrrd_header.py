@@ -65,7 +65,7 @@ _NAMES = {
 _VECTORS = {"space directions", "space origin"}
 # fmt: off
 _UNDERSTOOD = frozenset({
-    "type", "dimension", "sizes", "encoding", "endian", "line skip", "byte skip", "space",
+    "type", "dimension", "encoding", "endian", "line skip", "byte skip", "space",
     "space dimension", "space directions", "space origin", "space units", "spacings", "kinds",
     "units",
 })
@@ -128,7 +128,7 @@ def read_header(path: Path) -> NrrdHeader:
         texts, pairs, files = _take_apart(path, file.readline)
         offset = file.tell()
     values = _understand(path, texts)
-    shape = _shape(path, values)
+    shape = _shape(path, int(values["dimension"]), texts["sizes"])
     packing = _PACKINGS.get(str(values["encoding"]).lower())
     if packing is None:
         raise VolumeError(
@@ -210,14 +210,18 @@ def _understand(path: Path, texts: dict[str, str]) -> dict[str, Any]:
     except (nrrd.NRRDError, ValueError, IndexError, OverflowError, TypeError) as exc:
         raise VolumeError(path, f"its header cannot be understood ({exc})", _CONVERT_AGAIN) from exc
     for name in ("type", "dimension", "sizes", "encoding"):
-        if name not in values:
+        if name not in texts:
             raise VolumeError(path, f"its header lacks the field {name!r}", _CONVERT_AGAIN)
     return values
 
 
-def _shape(path: Path, values: dict[str, Any]) -> tuple[int, ...]:
-    shape = tuple(int(n) for n in values["sizes"])
-    if len(shape) != values["dimension"] or not 1 <= len(shape) <= _MOST_AXES or min(shape) < 1:
+def _shape(path: Path, n_axes: int, sizes: str) -> tuple[int, ...]:
+    try:
+        # pynrrd would cut off fractions.
+        shape = tuple(int(word) for word in sizes.split())
+    except ValueError:
+        shape = ()
+    if len(shape) != n_axes or not 1 <= n_axes <= _MOST_AXES or min(shape) < 1:
         raise VolumeError(path, "the image size in its header is not valid", _CONVERT_AGAIN)
     return shape
 
