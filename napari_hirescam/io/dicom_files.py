@@ -90,12 +90,12 @@ def find_slices(path: Path, reading: Reading) -> Found:
         If the caller asked to stop.
     """
     if path.is_dir():
-        return _read_all(list(_files(path)), reading)
+        return _read_all(_all_files(path, reading), reading)
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     if is_zip(head):
         folder = unpacked(path, reading.share(0, 0.5))
-        return _read_all(list(_files(folder)), reading.share(0.5, 1))
+        return _read_all(_all_files(folder, reading), reading.share(0.5, 1))
     own = read_headers(path)
     if own[0].sop_class_uid == DIRECTORY_CLASS:
         from napari_hirescam.io.dicom_directory import referenced_files
@@ -103,14 +103,18 @@ def find_slices(path: Path, reading: Reading) -> Found:
         files, missing = referenced_files(path)
         found = _read_all(files, reading)
         return Found(found.headers, (*missing, *found.damaged), found.n_other)
-    siblings = [entry for entry in _listed(path.parent) if entry.is_file() and entry != path]
-    found = _read_all(siblings, reading)
+    siblings, _ = _listed(path.parent)
+    found = _read_all([file for file in siblings if file != path], reading)
     headers = sorted((*own, *found.headers), key=lambda header: header.path.name)
     return Found(tuple(headers), found.damaged, found.n_other)
 
 
-def _listed(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir(), key=lambda entry: entry.name)
+def _all_files(folder: Path, reading: Reading) -> list[Path]:
+    files = []
+    for file in _files(folder):
+        reading.check_stop()
+        files.append(file)
+    return files
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -118,16 +122,20 @@ def _files(folder: Path) -> Iterator[Path]:
 
     A folder that may not be read is an `OSError`, not an empty one.
     """
+    files, folders = _listed(folder)
+    yield from files
+    for inner in folders:
+        yield from _files(inner)
 
-    def refuse(exc: OSError) -> None:
-        raise exc
 
-    for root, folders, names in os.walk(folder, onerror=refuse):
-        folders.sort()
-        for name in sorted(names):
-            entry = Path(root, name)
-            if entry.is_file():  # no socket, no dangling link
-                yield entry
+def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files and folders in a folder, by name, without asking the disk about each."""
+    with os.scandir(folder) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
+    return (
+        [Path(entry.path) for entry in entries if entry.is_file()],
+        [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)],
+    )
 
 
 def _read_all(files: Sequence[Path], reading: Reading) -> Found:

@@ -96,6 +96,8 @@ class SliceHeader:
     pixels_at
         Offset and length in bytes of this slice's pixels in the file, if they are plain
         numbers; within the inflated content of a deflated file.
+    packed_at
+        Offset of the compressed pixels of the file's first frame, with their item headers.
     is_big_endian
         Of plain numbers.
     problem
@@ -153,6 +155,7 @@ class SliceHeader:
     lossy: bool = False
     has_modality_lut: bool = False
     pixels_at: tuple[int, int] | None = None
+    packed_at: int | None = None
     is_big_endian: bool = False
     problem: str = ""
 
@@ -268,6 +271,7 @@ def _parse(path: Path, elements: Elements, values: Values) -> SliceHeader:
         float_bits=elements.float_bits,
         transfer_syntax=elements.transfer_syntax,
     )
+    plain = plain_pixels(layout, elements.pixels_at)
     class_uid = text("SOPClassUID") or elements.storage_class
     return SliceHeader(
         path=path,
@@ -328,7 +332,8 @@ def _parse(path: Path, elements: Elements, values: Values) -> SliceHeader:
         lossy=loss == "01" or (loss != "00" and elements.transfer_syntax in _LOSSY_SYNTAXES),
         has_modality_lut="ModalityLUTSequence" in values,
         is_big_endian=elements.is_big_endian,
-        pixels_at=plain_pixels(layout, elements.pixels_at),
+        pixels_at=plain,
+        packed_at=elements.pixels_at[0] if elements.pixels_at and plain is None else None,
         problem=(
             "its frames are no slices of a scan"
             if class_uid in _WITHOUT_SLICES
