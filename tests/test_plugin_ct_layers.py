@@ -14,10 +14,7 @@ from napari_hirescam.errors import InputError
 from napari_hirescam.io import read_volume
 from napari_hirescam.plugin.ct_layers import (
     HU_RANGE,
-    LUNG_WINDOW,
     METADATA_KEY,
-    SOFT_TISSUE_WINDOW,
-    display_window,
     layer_from_volume,
     placement_doubt,
     volume_from_layer,
@@ -107,21 +104,6 @@ def test_an_image_of_another_reader_is_taken_but_doubted():
 
 def test_an_image_without_air_is_not_taken_for_hounsfield_units():
     assert volume_from_layer(Image(np.ones((4, 4, 4)))).quantity is Quantity.UNKNOWN
-
-
-def test_a_chest_opens_in_the_lung_window_and_an_abdomen_in_the_soft_tissue_window():
-    abdomen = make_volume().voxels
-    chest = abdomen.copy()
-    chest[8:16, 10:30, 10:30] = -850
-    assert display_window(chest, Quantity.HU) == LUNG_WINDOW
-    assert display_window(abdomen, Quantity.HU) == SOFT_TISSUE_WINDOW
-
-
-def test_values_that_are_not_hu_get_a_window_of_their_own():
-    values = np.linspace(0, 1, 1000).reshape(10, 10, 10)
-    low, high = display_window(values, Quantity.UNKNOWN)
-    assert 0 <= low < high <= 1
-    assert display_window(np.zeros((3, 3, 3)), Quantity.UNKNOWN) == (0, 1)
 
 
 def test_the_contrast_slider_reaches_over_the_hu_scale():

@@ -9,7 +9,9 @@ import numpy.typing as npt
 from napari.layers import Image, Layer
 
 from napari_hirescam.errors import InputError
+from napari_hirescam.plugin.grey_windows import ends_of, first_window
 from napari_hirescam.plugin.mask_layers import SEGMENTS_KEY, describe_segments, segments_of
+from napari_hirescam.plugin.view_preferences import preferred_window
 from napari_hirescam.source import Source
 from napari_hirescam.volume import FloatArray, Quantity, Volume
 
@@ -22,16 +24,9 @@ INVALID_KEY = f"{METADATA_KEY}_invalid"
 UNITS = ("mm", "mm", "mm")
 AXIS_LABELS = ("inferior", "posterior", "left")
 
-#: Lower and upper end in HU.
-LUNG_WINDOW = (-1350.0, 150.0)
-SOFT_TISSUE_WINDOW = (-160.0, 240.0)
 #: The range of the contrast slider for a CT.
 HU_RANGE = (-1024.0, 3071.0)
 
-# Aerated lung, without the air around the patient.
-_LUNG_HU = (-950, -600)
-# A trunk CT with lungs in it holds far more than this, an abdomen far less.
-_LUNG_SHARE = 0.04
 _MANY_VOXELS = 200_000
 
 LayerData = tuple[npt.NDArray[Any], dict[str, Any], str]
@@ -60,7 +55,7 @@ def layer_from_volume(volume: Volume) -> LayerData:
         if not np.issubdtype(voxels.dtype, np.integer):
             voxels = voxels.astype(np.int32)
         return voxels, options | describe_segments(volume.segments), "labels"
-    options["contrast_limits"] = display_window(volume.voxels, volume.quantity)
+    options["contrast_limits"] = ends_of(first_window(volume, preferred_window()))
     options["colormap"] = "gray"
     options["interpolation2d"] = "linear"
     return volume.voxels, options, "image"
@@ -70,21 +65,6 @@ def layer_name(volume: Volume) -> str:
     """Name a volume's layer; one that was mended on the user's word says so."""
     mended = volume.source is not None and any(one.asked for one in volume.source.repaired)
     return f"{volume.name} (repaired)" if mended else volume.name
-
-
-def display_window(voxels: npt.NDArray[Any], quantity: Quantity) -> tuple[float, float]:
-    """Choose the lower and upper end of the grey scale from the voxels.
-
-    A CT gets the lung window if a good part of it is aerated lung, else the soft-tissue window;
-    anything else its 1st to 99th percentile.
-    """
-    step = max(1, round((voxels.size / _MANY_VOXELS) ** (1 / 3)))
-    sample = voxels[::step, ::step, ::step]
-    if quantity is Quantity.HU:
-        in_lung = (sample > _LUNG_HU[0]) & (sample < _LUNG_HU[1])
-        return LUNG_WINDOW if in_lung.mean() > _LUNG_SHARE else SOFT_TISSUE_WINDOW
-    low, high = np.percentile(sample, (1, 99))
-    return float(low), float(high if high > low else low + 1)
 
 
 def widen_contrast_range(layer: Layer) -> None:

@@ -17,10 +17,13 @@ from napari_hirescam.plugin.labels_panel import LabelsPanel
 from napari_hirescam.plugin.map_layers import MapLayers
 from napari_hirescam.plugin.map_style import MapKey
 from napari_hirescam.plugin.model_panel import ModelPanel
+from napari_hirescam.plugin.readout_lines import shown_maps
 from napari_hirescam.plugin.run_panel import RunPanel
 from napari_hirescam.plugin.saving import MapSaver
 from napari_hirescam.plugin.section import Section, scrolled_column
 from napari_hirescam.plugin.sweep_panel import SweepPanel
+from napari_hirescam.plugin.view_panel import ViewPanel
+from napari_hirescam.plugin.view_tools import view_tools_of
 from napari_hirescam.plugin.viewer_events import ViewerEvents
 from napari_hirescam.plugin.window_panel import WindowPanel
 
@@ -56,12 +59,17 @@ class Panels(QWidget):
         self.view = AttentionView(
             viewer, self.display, lambda: self.labels.ticked, self._on_map_deleted, self
         )
+        self.tools = view_tools_of(viewer)
+        self.view_panel = ViewPanel(self.tools)
         self.window_panel = WindowPanel(viewer)
         self.sweep = SweepPanel(viewer, self.window_panel.box)
         self.test = ExplanationTestPanel()
         self.saver = MapSaver(self)
         self.sections = {
             "ct": Section("CT", self.ct),
+            "view": Section(
+                "View", self.view_panel, unfolded=False, tip="Letters, readout and grey window."
+            ),
             "model": Section("Model", self.model),
             "window": Section(
                 "Window", self.window_panel, tip="The part of the CT that the model sees."
@@ -85,9 +93,12 @@ class Panels(QWidget):
             ),
         }
         self.sections["advanced"].folded.connect(self._on_advanced_folded)
+        self.view_panel.window_changed.connect(self._summarise_view)
+        self._summarise_view()
+        self.tools.take(id(self), lambda: shown_maps(self.view))
         self.labels_panel.named.connect(self.sections["labels"].set_title)
         parts: list[QWidget] = list(self.sections.values())
-        parts.insert(3, self.run_panel)
+        parts.insert(4, self.run_panel)
         self.show_window(needed=False)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -128,6 +139,9 @@ class Panels(QWidget):
         self.sections["ct"].set_summary(layer.name if layer is not None else "")
         self.sections["model"].set_summary(classifier.spec.name if classifier is not None else "")
 
+    def _summarise_view(self) -> None:
+        self.sections["view"].set_summary(self.view_panel.window_text)
+
     def show_window(self, *, needed: bool) -> None:
         """Show what only a model that sees a part of the CT has a use for."""
         for name in ("window", "search"):
@@ -137,6 +151,7 @@ class Panels(QWidget):
         """Every connection to the viewer, to be ended with the widget."""
         return [
             self.ct.events,
+            self.view_panel.events,
             *self.window_panel.all_events(),
             self.sweep.layers.events,
             *self.view.all_events(),

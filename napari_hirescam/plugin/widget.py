@@ -107,6 +107,8 @@ class HiResCAMWidget(Panels):
         self.saver.busy_changed.connect(self._on_busy_changed)
         for connections in self._all_events():
             self.destroyed.connect(connections.disconnect)
+        tools, user = self.tools, id(self)
+        self.destroyed.connect(lambda _widget=None: tools.release(user, erase=False))
 
     # -- a model, a CT, a run ------------------------------------------------------------
 
@@ -299,6 +301,7 @@ class HiResCAMWidget(Panels):
         self.view.leave()
         self.window_panel.set_subject(None, None)
         self.sweep.clear()
+        self.tools.release(id(self))
 
     def _all_events(self) -> list[ViewerEvents]:
         return [self.runs.events, *self.viewer_events()]
