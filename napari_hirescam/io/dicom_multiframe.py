@@ -11,9 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io.dicom_source import LABEL_ELEMENT, PRIVATE_CREATOR, PRIVATE_GROUP
+from napari_hirescam.io.dicom_channels import (
+    EXPORT_AGAIN,
+    Channel,
+    group,
+    maps_of,
+    segments_of,
+)
 from napari_hirescam.io.reading import Reading, check_memory
-from napari_hirescam.source import Segment
 from napari_hirescam.volume import FloatArray
 
 SEG_KINDS = {
@@ -24,27 +29,42 @@ SEG_KINDS = {
 """SOP class to what is read here: segmentations (frames for each segment, and label maps) and
 parametric maps."""
 
-_EXPORT_AGAIN = "Export it again from the program that made it"
-_HIGHEST_LABEL = 65535
-
 
 @dataclass(frozen=True)
-class Channel:
-    """What some of the frames show together: a segment, or one of several maps.
+class About:
+    """What a file says of itself as a whole.
 
     Parameters
     ----------
-    number
-        Of the segment; of the map, from 1.
-    name
-        For people.
-    segment
-        Of a segmentation.
+    uid
+        Its own, the beginning of its items' keys.
+    description, number, manufacturer, series_uid, study_uid, frame_of_reference_uid
+        Of its series; "" where it says nothing.
+    overlap
+        "YES", "NO", "UNDEFINED" or "": whether it says that its segments overlap.
+    full_fraction
+        The stored number that means 1 in a fractional segmentation.
+    background
+        The stored number that means nothing in a label map.
+    highest
+        The highest number its pixels can hold.
+    on_series, on_instances
+        UIDs of what it was drawn on.
     """
 
-    number: int
-    name: str
-    segment: Segment | None = None
+    uid: str
+    description: str
+    number: str
+    manufacturer: str
+    series_uid: str
+    study_uid: str
+    frame_of_reference_uid: str
+    overlap: str
+    full_fraction: float
+    background: int
+    highest: int
+    on_series: frozenset[str]
+    on_instances: frozenset[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +74,9 @@ class FrameSet:
     Parameters
     ----------
     path, dataset
-        The file, and pydicom's reading of it.
+        The file, and pydicom's reading of it, for its pixels.
+    about
+        What holds for all frames.
     kind
         "BINARY", "FRACTIONAL", "LABELMAP" or "MAP".
     size
@@ -75,6 +97,7 @@ class FrameSet:
 
     path: Path
     dataset: Any
+    about: About
     kind: str
     size: tuple[int, int]
     orientation: tuple[float, ...]
@@ -84,11 +107,6 @@ class FrameSet:
     channel_of: tuple[int, ...]
     channels: tuple[Channel, ...]
     rescale: tuple[tuple[float, float], ...] = field(default=())
-
-    @property
-    def uid(self) -> str:
-        """The object's own UID, the beginning of its items' keys."""
-        return str(self.dataset.SOPInstanceUID)
 
     def frames(self, reading: Reading) -> Iterator[npt.NDArray[Any]]:
         """The stored numbers of one frame after the other, [row, column].
@@ -137,7 +155,7 @@ def load(path: Path) -> FrameSet:
         raise VolumeError(
             path,
             f"the DICOM file cannot be understood ({_plain(exc)})",
-            _EXPORT_AGAIN,
+            EXPORT_AGAIN,
         ) from exc
 
 
@@ -156,18 +174,18 @@ def _parse(path: Path, dataset: Any) -> FrameSet:
         raise VolumeError(
             path,
             f"it announces {count} frames and describes {len(per_frame)}",
-            _EXPORT_AGAIN,
+            EXPORT_AGAIN,
         )
     orientations, spacings, positions, hints = [], [], [], []
     for number, item in enumerate(per_frame, start=1):
-        place = _group(item, shared, "PlanePositionSequence")
-        plane = _group(item, shared, "PlaneOrientationSequence")
-        measures = _group(item, shared, "PixelMeasuresSequence")
+        place = group(item, shared, "PlanePositionSequence")
+        plane = group(item, shared, "PlaneOrientationSequence")
+        measures = group(item, shared, "PixelMeasuresSequence")
         if place is None or plane is None or measures is None:
             raise VolumeError(
                 path,
                 f"its frame {number} does not say where it lies in the patient",
-                _EXPORT_AGAIN,
+                EXPORT_AGAIN,
             )
         orientations.append([float(x) for x in plane.ImageOrientationPatient])
         spacings.append([float(x) for x in measures.PixelSpacing])
@@ -177,13 +195,14 @@ def _parse(path: Path, dataset: Any) -> FrameSet:
         if np.ptp(np.array(values), axis=0).max() > 1e-3:
             raise VolumeError(path, f"its frames differ in {name}", "Export them one by one")
     if not (np.isfinite(positions).all() and np.array(spacings).min() > 0):
-        raise VolumeError(path, "its positions or pixel spacings are not valid", _EXPORT_AGAIN)
+        raise VolumeError(path, "its positions or pixel spacings are not valid", EXPORT_AGAIN)
     channels, channel_of, rescale = (
-        _maps(path, per_frame, shared) if kind == "PM" else _segments(path, dataset, shared)
+        maps_of(path, per_frame, shared) if kind == "PM" else segments_of(path, dataset, shared)
     )
     return FrameSet(
         path,
         dataset,
+        _about(dataset),
         "MAP" if kind == "PM" else str(dataset.get("SegmentationType", "")),
         (int(dataset.Rows), int(dataset.Columns)),
         tuple(orientations[0]),
@@ -196,113 +215,31 @@ def _parse(path: Path, dataset: Any) -> FrameSet:
     )
 
 
-def _group(item: Any, shared: Any, name: str) -> Any:
-    """One functional group of a frame, its own or the one all share."""
-    for holder in (item, shared):
-        if holder is not None and holder.get(name):
-            return holder[name].value[0]
-    return None
+def _about(dataset: Any) -> About:
+    def text(name: str) -> str:
+        value = dataset.get(name)
+        return "" if value is None else str(value).strip()
 
-
-_Parsed = tuple[tuple[Channel, ...], tuple[int, ...], tuple[tuple[float, float], ...]]
-
-
-def _segments(path: Path, dataset: Any, shared: Any) -> _Parsed:
-    items = list(dataset.get("SegmentSequence") or [])
-    numbers = [int(item.SegmentNumber) for item in items]
-    if len(set(numbers)) < len(numbers):
-        raise VolumeError(path, "two of its segments have one number", _EXPORT_AGAIN)
-    values = [_own_value(item) for item in items]
-    # Our own files keep the values of the mask; segments have to be numbered from 1.
-    if None in values or len(set(values)) < len(values):
-        values = list(numbers)
-    channels = tuple(
-        Channel(number, segment.name, segment)
-        for item, number, value in zip(items, numbers, values, strict=True)
-        if number > 0  # a label map may describe its background
-        for segment in [_segment(item, int(value or number))]
+    on = list(dataset.get("ReferencedSeriesSequence") or [])
+    return About(
+        uid=text("SOPInstanceUID"),
+        description=text("SeriesDescription"),
+        number=text("SeriesNumber"),
+        manufacturer=text("Manufacturer"),
+        series_uid=text("SeriesInstanceUID"),
+        study_uid=text("StudyInstanceUID"),
+        frame_of_reference_uid=text("FrameOfReferenceUID"),
+        overlap=text("SegmentsOverlap"),
+        full_fraction=float(text("MaximumFractionalValue") or 255) or 255.0,
+        background=int(text("PixelPaddingValue") or 0),
+        highest=(1 << int(text("BitsAllocated") or 8)) - 1,
+        on_series=frozenset(str(item.get("SeriesInstanceUID", "")) for item in on) - {""},
+        on_instances=frozenset(
+            str(instance.get("ReferencedSOPInstanceUID", ""))
+            for item in on
+            for instance in item.get("ReferencedInstanceSequence") or []
+        ),
     )
-    kind = str(dataset.get("SegmentationType", ""))
-    if kind not in {"BINARY", "FRACTIONAL", "LABELMAP"}:
-        raise VolumeError(path, f"its kind of segmentation ({kind!r}) is unknown", _EXPORT_AGAIN)
-    if kind == "LABELMAP":
-        return channels, (0,) * len(dataset.PerFrameFunctionalGroupsSequence), ()
-    shown = []
-    for number, item in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
-        named = _group(item, shared, "SegmentIdentificationSequence")
-        which = int(named.ReferencedSegmentNumber) if named is not None else 0
-        if which not in numbers:
-            raise VolumeError(
-                path, f"its frame {number} shows a segment that is not described", _EXPORT_AGAIN
-            )
-        shown.append(which)
-    return channels, tuple(shown), ()
-
-
-def _own_value(item: Any) -> int | None:
-    try:
-        value = item.private_block(PRIVATE_GROUP, PRIVATE_CREATOR)[LABEL_ELEMENT].value
-    except KeyError:
-        return None
-    return value if isinstance(value, int) and 0 < value <= _HIGHEST_LABEL else None
-
-
-def _segment(item: Any, value: int) -> Segment:
-    details: dict[str, Any] = {}
-    for name, keyword in (
-        ("category", "SegmentedPropertyCategoryCodeSequence"),
-        ("type", "SegmentedPropertyTypeCodeSequence"),
-    ):
-        if item.get(keyword):
-            details[name] = _code(item[keyword].value[0])
-    kind = item.get("SegmentedPropertyTypeCodeSequence")
-    if kind and kind[0].get("SegmentedPropertyTypeModifierCodeSequence"):
-        details["modifier"] = _code(kind[0].SegmentedPropertyTypeModifierCodeSequence[0])
-    for name, keyword in (
-        ("algorithm_type", "SegmentAlgorithmType"),
-        ("algorithm_name", "SegmentAlgorithmName"),
-    ):
-        if item.get(keyword):
-            details[name] = str(item[keyword].value)
-    label = str(item.get("SegmentLabel") or "").strip()
-    return Segment(value, label or f"segment {item.SegmentNumber}", _colour(item), details)
-
-
-def _code(item: Any) -> tuple[str, str, str]:
-    """Value, scheme and meaning of a coded concept; "" for what it lacks."""
-    value = item.get("CodeValue") or item.get("LongCodeValue") or ""
-    scheme, meaning = item.get("CodingSchemeDesignator"), item.get("CodeMeaning")
-    return str(value), str(scheme or ""), str(meaning or "")
-
-
-def _colour(item: Any) -> tuple[float, float, float] | None:
-    from highdicom.color import CIELabColor
-
-    stored = item.get("RecommendedDisplayCIELabValue")
-    if stored is None or len(stored) != 3:
-        return None
-    red, green, blue = CIELabColor.from_dicom_value([int(x) for x in stored]).to_rgb(clip=True)
-    return red / 255, green / 255, blue / 255
-
-
-def _maps(path: Path, per_frame: Any, shared: Any) -> _Parsed:
-    names: list[str] = []
-    shown, rescale = [], []
-    for item in per_frame:
-        mapping = _group(item, shared, "RealWorldValueMappingSequence")
-        if mapping is not None and "RealWorldValueLUTData" in mapping:
-            raise VolumeError(
-                path, "its numbers become values by a table, not by a slope", _EXPORT_AGAIN
-            )
-        label = "" if mapping is None else str(mapping.get("LUTExplanation") or "")
-        if label not in names:
-            names.append(label)
-        shown.append(names.index(label) + 1)
-        slope = 1.0 if mapping is None else float(mapping.get("RealWorldValueSlope", 1.0))
-        shift = 0.0 if mapping is None else float(mapping.get("RealWorldValueIntercept", 0.0))
-        rescale.append((slope, shift))
-    channels = tuple(Channel(k, name or f"map {k}") for k, name in enumerate(names, start=1))
-    return channels, tuple(shown), tuple(rescale)
 
 
 def _pixels(dataset: Any, shape: tuple[int, int, int]) -> Iterator[npt.NDArray[Any]]:

@@ -43,21 +43,12 @@ def referenced_series(frames: FrameSet, reading: Reading) -> Referenced | None:
     Cancelled
         If the caller asked to stop.
     """
-    series = {
-        str(item.SeriesInstanceUID)
-        for item in frames.dataset.get("ReferencedSeriesSequence") or []
-        if item.get("SeriesInstanceUID")
-    }
-    named = {
-        str(instance.ReferencedSOPInstanceUID)
-        for item in frames.dataset.get("ReferencedSeriesSequence") or []
-        for instance in item.get("ReferencedInstanceSequence") or []
-    }
-    headers = [h for h in _headers(frames.path, series, reading) if _fits(h, frames)]
+    about = frames.about
+    headers = [h for h in _headers(frames.path, about.on_series, reading) if _fits(h, frames)]
     if not headers:
         return None
     # Where slices share a place, as phases do, the file says which of them it means.
-    headers.sort(key=lambda header: header.sop_instance_uid not in named)
+    headers.sort(key=lambda header: header.sop_instance_uid not in about.on_instances)
     positions = np.array([header.position_mm for header in headers])
     orientation = np.median([header.orientation for header in headers], axis=0)
     spacing = np.median([header.spacing_mm for header in headers], axis=0)
@@ -80,7 +71,7 @@ def referenced_series(frames: FrameSet, reading: Reading) -> Referenced | None:
     return Referenced(stack.grid, tuple(slices), index)
 
 
-def _headers(path: Path, series: set[str], reading: Reading) -> list[SliceHeader]:
+def _headers(path: Path, series: frozenset[str], reading: Reading) -> list[SliceHeader]:
     found: list[SliceHeader] = []
     if not series:
         return found
@@ -102,11 +93,10 @@ def _headers(path: Path, series: set[str], reading: Reading) -> list[SliceHeader
 
 
 def _fits(header: SliceHeader, frames: FrameSet) -> bool:
-    reference = str(frames.dataset.get("FrameOfReferenceUID") or "")
     return (
         header.position_mm is not None
         and header.size == frames.size
-        and header.frame_of_reference_uid == reference
+        and header.frame_of_reference_uid == frames.about.frame_of_reference_uid
         and _close(header.orientation, frames.orientation)
         and _close(header.spacing_mm, frames.spacing_mm)
     )

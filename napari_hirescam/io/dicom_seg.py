@@ -12,24 +12,27 @@ import numpy.typing as npt
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError, Item, Picture
 from napari_hirescam.io.assembling import grid_facts
-from napari_hirescam.io.dicom_multiframe import SEG_KINDS, Channel, FrameSet, load
+from napari_hirescam.io.dicom_channels import Channel
+from napari_hirescam.io.dicom_multiframe import SEG_KINDS, FrameSet, load
 from napari_hirescam.io.dicom_planes import UnevenPlanesError, lay_out, lay_out_evenly
 from napari_hirescam.io.dicom_referenced import referenced_series
+from napari_hirescam.io.dicom_seg_items import (
+    chosen_channel,
+    details_of,
+    facts_of,
+    items_of,
+    key_of,
+    title_of,
+)
 from napari_hirescam.io.frame import patient_letters, to_volume_axes
 from napari_hirescam.io.pictures import grey_picture
 from napari_hirescam.io.reading import Reading, check_memory
-from napari_hirescam.source import Fact, Frame, Repair, Repaired, Source
+from napari_hirescam.source import Frame, Repair, Repaired, Source
 from napari_hirescam.volume import Grid, Quantity, Volume
 
 __all__ = ["SEG_KINDS", "read_seg", "seg_items", "seg_picture"]
 
 _FORMATS = {"MAP": "DICOM Parametric Map"}
-_WORDS = {
-    "BINARY": "one frame for each segment and slice",
-    "FRACTIONAL": "fractions from 0 to 1",
-    "LABELMAP": "one frame for each slice",
-    "MAP": "values in the unit the file names",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +82,7 @@ def read_seg(path: Path, reading: Reading) -> Volume:
         If the caller asked to stop.
     """
     frames = load(path)
-    chosen = _chosen(frames, reading)
+    chosen = chosen_channel(frames, reading)
     place = _place(frames, reading)
     is_mask = frames.kind in {"BINARY", "LABELMAP"}
     make = _labels if is_mask else _numbers
@@ -110,7 +113,7 @@ def read_seg(path: Path, reading: Reading) -> Volume:
     return Volume(
         voxels,
         affine,
-        name=_title(frames, chosen),
+        name=title_of(frames, chosen),
         quantity=quantity,
         segments=tuple(one.segment for one in channels if one.segment is not None)
         if is_mask
@@ -122,9 +125,9 @@ def read_seg(path: Path, reading: Reading) -> Volume:
             grid,
             patient_letters(grid.affine),
             (*notes, *resampled),
-            _details(frames),
-            item=_key(frames, chosen),
-            facts=(*grid_facts(grid), *_facts(frames)),
+            details_of(frames),
+            item=key_of(frames, chosen),
+            facts=(*grid_facts(grid), *facts_of(frames)),
             repaired=repaired,
             frames=place.frames,
         ),
@@ -134,87 +137,21 @@ def read_seg(path: Path, reading: Reading) -> Volume:
 def seg_items(path: Path, reading: Reading) -> tuple[Item, ...]:
     """List what a file holds: the whole, and its segments or maps if there are several."""
     reading.check_stop()
-    return _items(load(path))
+    return items_of(load(path))
 
 
 def seg_picture(path: Path, key: str, reading: Reading) -> Picture:
     """Make a picture of the slice on which most is drawn."""
     frames = load(path)
     wanted = replace(reading, series=key, progress=None, preview=None)
-    if _chosen(frames, wanted) is None and len(frames.channels) > 1:
+    if chosen_channel(frames, wanted) is None and len(frames.channels) > 1:
         # Any one will do to know it by, and the whole may not be readable at once.
-        wanted = replace(wanted, series=_key(frames, frames.channels[0]))
+        wanted = replace(wanted, series=key_of(frames, frames.channels[0]))
     allowed = replace(wanted, allow=wanted.allow | {Repair.EVEN_SPACING})
     volume = read_seg(path, allowed)
     most = int(np.argmax(np.count_nonzero(volume.voxels, axis=(1, 2))))
     _, row_mm, column_mm = volume.spacing_mm
     return grey_picture(volume.voxels[most], (row_mm, column_mm), Quantity.UNKNOWN)
-
-
-def _items(frames: FrameSet) -> tuple[Item, ...]:
-    description = str(frames.dataset.get("SeriesDescription") or "").strip()
-    kind = "SEG" if frames.kind != "MAP" else "PM"
-    distinct = len({round(float(h), 2) for h in _heights(frames)})
-    names = ", ".join(channel.name for channel in frames.channels)
-    overlap = str(frames.dataset.get("SegmentsOverlap") or "")
-    several = len(frames.channels) > 1
-    problem = ""
-    if several and (frames.kind in {"FRACTIONAL", "MAP"} or overlap == "YES"):
-        problem = "they overlap: open one of them"
-    step = frames.hint_mm
-    common: dict[str, Any] = {
-        "kind": kind,
-        "n_slices": distinct,
-        "spacing_mm": None if step is None else (step, *frames.spacing_mm),
-        "size": frames.size,
-        "number": str(frames.dataset.get("SeriesNumber") or ""),
-    }
-    what = "maps" if kind == "PM" else "segments"
-    whole = Item(
-        key=frames.uid,
-        title=description or names or kind,
-        facts={what: names} if names else {},
-        problem=problem if several else "",
-        **common,
-    )
-    if not several:
-        return (whole,)
-    return (
-        whole,
-        *(
-            Item(
-                key=_key(frames, one),
-                title=f"{description}: {one.name}" if description else one.name,
-                **common,
-            )
-            for one in frames.channels
-        ),
-    )
-
-
-def _heights(frames: FrameSet) -> npt.NDArray[np.float64]:
-    normal = np.cross(frames.orientation[:3], frames.orientation[3:])
-    heights: npt.NDArray[np.float64] = frames.positions_lps_mm @ normal
-    return heights
-
-
-def _key(frames: FrameSet, chosen: Channel | None) -> str:
-    return frames.uid if chosen is None else f"{frames.uid}/{chosen.number}"
-
-
-def _chosen(frames: FrameSet, reading: Reading) -> Channel | None:
-    """The channel that was asked for, or None for the whole."""
-    uid, _, number = (reading.series or "").partition("/")
-    if uid != frames.uid or not number:
-        return frames.channels[0] if len(frames.channels) == 1 else None
-    for channel in frames.channels:
-        if str(channel.number) == number:
-            return channel
-    raise VolumeError(
-        frames.path,
-        f"it has no segment or map {number!r}",
-        "There are: " + ", ".join(f"{one.number} {one.name}" for one in frames.channels),
-    )
 
 
 def _place(frames: FrameSet, reading: Reading) -> _Place:
@@ -268,7 +205,7 @@ def _labels(
     values = {one.number: one.segment.value for one in frames.channels if one.segment}
     highest = max(values.values(), default=1)
     if frames.kind == "LABELMAP":
-        highest = max(highest, (1 << int(frames.dataset.BitsAllocated)) - 1)
+        highest = max(highest, frames.about.highest)
     mask = _room(frames, place, np.uint8 if highest < 256 else np.uint16)
     for k, pixels in enumerate(frames.frames(reading)):
         plane = mask[place.index[k]]
@@ -292,9 +229,10 @@ def _put_labels(
     values: dict[int, int],
     chosen: Channel | None,
 ) -> None:
-    background = int(frames.dataset.get("PixelPaddingValue") or 0)
     for number in np.unique(pixels):
-        if int(number) == background or (chosen is not None and number != chosen.number):
+        if int(number) == frames.about.background or (
+            chosen is not None and number != chosen.number
+        ):
             continue
         plane[pixels == number] = values.get(int(number), int(number))
 
@@ -306,7 +244,6 @@ def _numbers(
     if chosen is None and len(frames.channels) > 1:
         raise _overlapping(frames)
     values = _room(frames, place, np.float32)
-    most = float(frames.dataset.get("MaximumFractionalValue") or 255)
     filled: set[int] = set()
     for k, pixels in enumerate(frames.frames(reading)):
         if chosen is not None and frames.channel_of[k] != chosen.number:
@@ -318,7 +255,9 @@ def _numbers(
                 "Export the maps one by one",
             )
         filled.add(place.index[k])
-        slope, shift = frames.rescale[k] if frames.rescale else (1 / most, 0.0)
+        slope, shift = (
+            frames.rescale[k] if frames.rescale else (1 / frames.about.full_fraction, 0.0)
+        )
         values[place.index[k]] = pixels if (slope, shift) == (1, 0) else pixels * slope + shift
     return values.transpose(2, 1, 0)
 
@@ -337,37 +276,5 @@ def _overlapping(frames: FrameSet) -> ChoiceNeededError:
         frames.path,
         f"its {len(frames.channels)} {what} overlap, and a volume holds one value for each voxel",
         "Choose one of them",
-        _items(frames)[1:],
+        items_of(frames)[1:],
     )
-
-
-def _title(frames: FrameSet, chosen: Channel | None) -> str:
-    description = str(frames.dataset.get("SeriesDescription") or "").strip()
-    name = chosen.name if chosen is not None and len(frames.channels) > 1 else ""
-    return " ".join(part for part in (description, name) if part) or (
-        "map" if frames.kind == "MAP" else "segmentation"
-    )
-
-
-def _details(frames: FrameSet) -> dict[str, Any]:
-    found = {
-        "description": frames.dataset.get("SeriesDescription"),
-        "number": frames.dataset.get("SeriesNumber"),
-        "manufacturer": frames.dataset.get("Manufacturer"),
-        "series_uid": frames.dataset.get("SeriesInstanceUID"),
-        "study_uid": frames.dataset.get("StudyInstanceUID"),
-        "frame_of_reference_uid": frames.dataset.get("FrameOfReferenceUID"),
-    }
-    return {name: str(value) for name, value in found.items() if value}
-
-
-def _facts(frames: FrameSet) -> tuple[Fact, ...]:
-    facts = [
-        Fact("File", "Kind", "Parametric map" if frames.kind == "MAP" else "Segmentation"),
-        Fact("File", "Stored as", _WORDS[frames.kind]),
-        Fact("File", "Frames", str(len(frames.channel_of))),
-    ]
-    if frames.channels:
-        what = "Maps" if frames.kind == "MAP" else "Segments"
-        facts.append(Fact("File", what, ", ".join(one.name for one in frames.channels)))
-    return tuple(facts)
