@@ -213,6 +213,20 @@ def test_a_localizer_inside_the_series_is_left_out_and_named(tmp_path):
     assert volume.source.notes == ('Not read: series 3 "made up" (localizer, 1 file).',)
 
 
+def test_a_scout_that_does_not_call_itself_one_is_left_out_and_named(tmp_path):
+    slices = make_series(5)
+    scout = make_slice(
+        (-20, -30, 60),
+        series_uid=slices[0].dataset.SeriesInstanceUID,
+        orientation=SAGITTAL,
+        size=(20, 15),
+        name="scout.dcm",
+    )
+    volume = io.read_volume(save_all([*slices, scout], tmp_path))
+    assert_is_patient(volume)
+    assert volume.source.notes == ('Not read: series 3 "made up", sagittal, 20 x 15 (CT, 1 file).',)
+
+
 def test_other_files_in_the_folder_do_not_matter(tmp_path):
     save_all(make_series(5), tmp_path / "deep" / "down")
     (tmp_path / "deep" / "notes.txt").write_text("hello")

@@ -64,6 +64,8 @@ def assert_phases(path: Path, count: int = 2, n: int = 5) -> list[str]:
         ("AcquisitionNumber", [1, 2], ["acquisition 1", "acquisition 2"]),
         ("ConvolutionKernel", ["B30f", "B70f"], ["kernel B30f", "kernel B70f"]),
         ("SliceThickness", [1, 5], ["1.0 mm thick", "5.0 mm thick"]),
+        ("KVP", [80, 140], ["80.0 kV", "140.0 kV"]),
+        ("ContrastBolusAgent", ["", "OMNI 300"], ["stack 1 of 2", "contrast agent OMNI 300"]),
         ("AcquisitionTime", ["081500", "081530"], ["stack 1 of 2", "stack 2 of 2"]),
         (
             "ImageType",
@@ -218,6 +220,42 @@ def test_two_scans_under_one_uid_are_told_apart(tmp_path, other, tags):
         volume = io.read_volume(tmp_path, series=item.key)
         error = volume.voxels - expected_hu(volume.grid)
         assert np.ptp(error) < 2.01
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"ConvolutionKernel": ["B30f", "B70f"]},
+        {"SeriesNumber": [3, 4]},
+        {"StudyInstanceUID": ["1.2.3", "1.2.4"]},
+        {},
+    ],
+    ids=["kernel", "number", "study", "numbered twice"],
+)
+def test_two_stacks_that_mesh_to_an_even_one_are_not_mixed(tmp_path, tags):
+    uid = generate_uid()
+    for p in range(2):
+        own = {keyword: values[p] for keyword, values in tags.items()}
+        slices = make_series(
+            6, series_uid=uid, shift_hu=SHIFT * p, origin=(-20.0, -30.0, 40.0 + p), **own
+        )
+        save_all(slices, tmp_path / f"scan{p}")
+    with pytest.raises(ChoiceNeededError) as caught:
+        io.read_volume(tmp_path)
+    for p, item in enumerate(caught.value.items):
+        volume = io.read_volume(tmp_path, series=item.key)
+        assert volume.spacing_mm[0] == pytest.approx(2.0)
+        assert np.abs(volume.voxels - SHIFT * p - expected_hu(volume.grid)).max() < 1.01
+
+
+def test_a_scan_whose_kernel_changes_half_way_is_one(tmp_path):
+    slices = make_series(8)
+    for k, one in enumerate(slices):
+        one.dataset.ConvolutionKernel = "B30f" if k < 4 else "B70f"
+    volume = io.read_volume(save_all(slices, tmp_path))
+    assert len(volume.voxels) == 8
+    facts = {fact.name: fact.value for fact in volume.source.facts}
+    assert facts["Kernel"] == "B30f and others"
 
 
 def test_a_frame_of_reference_of_its_own_for_each_slice_is_no_reason_to_part_them(tmp_path):

@@ -39,10 +39,11 @@ def name_of(path: Path, plan: Plan) -> str:
     series = plan.series
     if series.first.description or series.first.series_number or series.count > 1:
         return series.title
-    folder = path if path.is_dir() else path.parent
-    if _LOOKS_LIKE_UID.fullmatch(folder.name) or names_patient(folder.name, series.first):
+    is_zip = path.is_file() and path != series.first.path and path.suffix.lower() == ".zip"
+    folder = path.stem if is_zip else path.name if path.is_dir() else path.parent.name
+    if not folder or _LOOKS_LIKE_UID.fullmatch(folder) or names_patient(folder, series.first):
         return series.kind
-    return folder.name or series.kind
+    return folder
 
 
 def facts(

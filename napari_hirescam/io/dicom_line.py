@@ -20,6 +20,7 @@ SAME_PLACE_MM = 0.01
 LINE_TOLERANCE = 0.1
 """Of a voxel: what a slice may lie off its place."""
 
+_STRAIGHT = 0.8  # cosine between a normal and the axis that a cut is named after
 _LENGTH_TOLERANCE = 0.05  # of a direction cosine vector, which ought to have length 1
 
 
@@ -146,3 +147,24 @@ def _directions(path: Path, orientation: FloatArray) -> tuple[FloatArray, FloatA
 def usual_gap(gaps_mm: FloatArray) -> float:
     """The finest distance from slice to slice that is no mere jitter of another one."""
     return float(np.median(gaps_mm[gaps_mm < 1.5 * gaps_mm.min()]))
+
+
+def cut_name(header: SliceHeader) -> str:
+    """Name the direction of a slice: axial, coronal, sagittal or oblique."""
+    if header.orientation is None:
+        return "no direction"
+    normal = np.abs(np.cross(header.orientation[:3], header.orientation[3:]))
+    straight = normal.max() > _STRAIGHT * np.linalg.norm(normal)
+    return ("sagittal", "coronal", "axial")[int(normal.argmax())] if straight else "oblique"
+
+
+def angle_deg(one: SliceHeader, other: SliceHeader) -> float:
+    """Between the normals of two slices; 0 if one of them has no direction."""
+    if one.orientation is None or other.orientation is None:
+        return 0.0
+    normals = [np.cross(o[:3], o[3:]) for o in (one.orientation, other.orientation)]
+    lengths = [float(np.linalg.norm(normal)) for normal in normals]
+    if min(lengths) == 0:
+        return 0.0
+    cosine = abs(float(normals[0] @ normals[1])) / (lengths[0] * lengths[1])
+    return float(np.degrees(np.arccos(min(cosine, 1.0))))

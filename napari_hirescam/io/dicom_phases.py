@@ -75,7 +75,7 @@ def separate(path: Path, headers: Sequence[SliceHeader], pixels: Pixels) -> tupl
         return everything
     line = line_up(path, headers)
     if _stands_alone(line):
-        return everything
+        return _meshed(path, line) or everything
     if _all_places(line) == 1 and len({_number(h) for h in headers}) == len(headers):
         return everything  # no stack at all
     if line.repeats:
@@ -190,26 +190,40 @@ def _track(header: SliceHeader) -> Hashable:
 
 @dataclass(frozen=True)
 class _Key:
-    """One thing that may tell phases apart, and how it is named to the user; "" if it is not."""
+    """One thing that may tell phases apart.
+
+    Parameters
+    ----------
+    of
+        What a slice says of it.
+    named
+        How it is named to the user; "" if it is not.
+    parts_meshed
+        True if stacks that differ in it are two even where their slices mesh to an even one.
+    """
 
     of: Callable[[SliceHeader], Hashable]
     named: str = ""
+    parts_meshed: bool = False
 
 
 _KEYS = (
-    _Key(lambda header: header.study_uid),
-    _Key(lambda header: header.frame_of_reference_uid),
-    _Key(lambda header: header.stack_id, "stack {}"),
+    _Key(lambda header: header.study_uid, parts_meshed=True),
+    _Key(lambda header: header.frame_of_reference_uid, parts_meshed=True),
+    _Key(lambda header: header.stack_id, "stack {}", parts_meshed=True),
     _Key(lambda header: header.temporal_position, "time point {}"),
     _Key(lambda header: header.trigger_time, "trigger time {} ms"),
     _Key(lambda header: header.b_value, "b-value {}"),
     _Key(lambda header: header.acquisition_number, "acquisition {}"),
     _Key(lambda header: header.image_type[:4], "{}"),
-    _Key(lambda header: header.kernel, "kernel {}"),
-    _Key(lambda header: header.description, "{}"),
-    _Key(lambda header: header.series_number, "series number {}"),
-    _Key(lambda header: header.thickness_mm, "{} mm thick"),
-    _Key(lambda header: header.patient_position, "{}"),
+    _Key(lambda header: header.kernel, "kernel {}", parts_meshed=True),
+    _Key(lambda header: header.description, "{}", parts_meshed=True),
+    _Key(lambda header: header.series_number, "series number {}", parts_meshed=True),
+    _Key(lambda header: header.thickness_mm, "{} mm thick", parts_meshed=True),
+    _Key(lambda header: header.kvp, "{} kV", parts_meshed=True),
+    _Key(lambda header: header.contrast, "contrast agent {}", parts_meshed=True),
+    _Key(lambda header: header.patient_position, "{}", parts_meshed=True),
+    _Key(lambda header: header.sop_instance_uid),  # of multi-frame files
     _Key(_track),
     # Times of day may help to find out who it was, so they are never shown.
     _Key(lambda header: header.acquisition_time),
@@ -249,6 +263,42 @@ def _sortable(value: Hashable) -> tuple[int, float, str]:
         return 0, float(str(value)), ""
     except ValueError:
         return 1, 0.0, str(value)
+
+
+# --- Two stacks whose slices lie in turns ---
+
+
+def _meshed(path: Path, line: Line) -> tuple[Phase, ...] | None:
+    """Part an even stack into those that it was put together from by mistake.
+
+    Two reconstructions or two scans under one UID may lie in turns, half a step apart.
+    """
+    for key in _KEYS:
+        parts = _split(line.slices, key.of) if key.parts_meshed else None
+        if parts is not None:
+            lines = [line_up(path, part) for part in parts.values()]
+            ends = [(one.heights_mm[0], one.heights_mm[-1]) for one in lines]
+            apart = all(low[1] < high[0] for low, high in pairwise(sorted(ends)))
+            if not apart and all(map(_stands_alone, lines)):
+                return tuple(
+                    Phase(tuple(part), _joined(key.named, value, ""))
+                    for value, part in sorted(parts.items(), key=lambda item: _sortable(item[0]))
+                )
+    turns = line.slices[::2], line.slices[1::2]
+    if len(turns[1]) < SMALLEST_STACK:
+        return None
+    numbers = [[header.instance_number for header in turn] for turn in turns]
+    if all(_counts(turn) for turn in numbers) and set(numbers[0]) >= set(numbers[1]):
+        return tuple(map(Phase, turns))
+    return None
+
+
+def _counts(numbers: Sequence[int | None]) -> bool:
+    """Tell whether numbers count up or down by one."""
+    known = np.array([number for number in numbers if number is not None])
+    return len(known) == len(numbers) and abs(np.diff(known).sum()) == len(known) - 1 and (
+        bool((np.abs(np.diff(known)) == 1).all())
+    )  # fmt: skip
 
 
 # --- By the order in which they were numbered ---

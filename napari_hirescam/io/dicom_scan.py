@@ -97,9 +97,12 @@ def _files(path: Path, reading: Reading) -> Iterator[tuple[str, int, int]]:
         reading.check_stop()
         with os.scandir(folders.pop()) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.is_dir():
+                if entry.is_dir(follow_symlinks=False):
                     if nested:
                         folders.append(entry.path)
-                elif entry.is_file():
+                    continue
+                try:
                     status = entry.stat()
-                    yield entry.path, status.st_mtime_ns, status.st_size
+                except OSError:  # a link to nothing or to itself
+                    continue
+                yield entry.path, status.st_mtime_ns, status.st_size

@@ -11,14 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom_header import SliceHeader
+from napari_hirescam.io.dicom_line import angle_deg, cut_name
 from napari_hirescam.io.dicom_phases import Phase, Pixels, separate
 from napari_hirescam.io.dicom_stack import SMALLEST_STACK
 
-_STRAIGHT = 0.8  # cosine between a normal and the axis that a cut is named after
+_SCOUT_ANGLE_DEG = 30.0
 _SAME_WITHIN = 1e-3  # direction cosines, and mm between pixels
 _IMAGES = {"CT", "MR", "PT"}
 
@@ -204,16 +203,8 @@ def _stacks(
 def _with_cut(phase: Phase) -> Phase:
     """Name the direction of a stack first, where one series holds stacks of several kinds."""
     first = phase.slices[0]
-    size = "" if first.size is None else f"{_cut(first)}, {first.size[0]} x {first.size[1]}"
+    size = "" if first.size is None else f"{cut_name(first)}, {first.size[0]} x {first.size[1]}"
     return replace(phase, label=", ".join(part for part in (size, phase.label) if part))
-
-
-def _cut(header: SliceHeader) -> str:
-    if header.orientation is None:
-        return "no direction"
-    normal = np.abs(np.cross(header.orientation[:3], header.orientation[3:]))
-    straight = normal.max() > _STRAIGHT * np.linalg.norm(normal)
-    return ("sagittal", "coronal", "axial")[int(normal.argmax())] if straight else "oblique"
 
 
 def _is_stray(few: list[SliceHeader], main: list[SliceHeader]) -> bool:
@@ -226,6 +217,8 @@ def _is_stray(few: list[SliceHeader], main: list[SliceHeader]) -> bool:
         one.problem and one.size == usual.size and one.samples == one.frames == 1
     ):
         return False
+    if one.size != usual.size and angle_deg(one, usual) > _SCOUT_ANGLE_DEG:
+        return False  # a scout that does not call itself one
     return one.modality == usual.modality and _derivation(one) == _derivation(usual)
 
 
