@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from torture.exam import examine
 from torture.exam_fixture import check
-from torture.other_cases import METAIMAGE_CASES, NRRD_CASES
+from torture.other_cases import METAIMAGE_CASES, NPZ_CASES, NRRD_CASES
 
 
 @pytest.mark.parametrize("case", NRRD_CASES, ids=lambda case: case.name)
@@ -17,4 +17,9 @@ def test_nrrd(case, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", METAIMAGE_CASES, ids=lambda case: case.name)
 def test_metaimage(case, tmp_path: Path) -> None:
+    check(examine(case, case.make(tmp_path)))
+
+
+@pytest.mark.parametrize("case", NPZ_CASES, ids=lambda case: case.name)
+def test_npz(case, tmp_path: Path) -> None:
     check(examine(case, case.make(tmp_path)))

@@ -6,8 +6,11 @@ from torture.dicom_enhanced_cases import enhanced
 from torture.dicom_file_cases import files
 from torture.dicom_geometry_cases import geometry
 from torture.dicom_group_cases import groups
+from torture.dicom_header_cases import headers
 from torture.dicom_number_cases import numbers
 
 DICOM_CASES = tuple(
-    case for catalogue in (geometry, numbers, groups, files, enhanced) for case in catalogue.cases
+    case
+    for catalogue in (geometry, numbers, headers, groups, files, enhanced)
+    for case in catalogue.cases
 )

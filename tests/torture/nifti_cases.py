@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,7 +174,7 @@ def float_64_big(folder: Path) -> Made:
 @case("an intercept that leaves 16 bits")
 def beyond_16_bits(folder: Path) -> Made:
     def metal(points: np.ndarray) -> np.ndarray:
-        return np.where(points[..., 2] > 12, hu_at(points) + 39000, hu_at(points))
+        return np.where(points[..., 2] > 17, hu_at(points) + 39000, hu_at(points))
 
     return save_nifti(folder / "ct.nii", value=metal, dtype="<u2", inter=-1024)
 
@@ -543,6 +544,85 @@ def text(folder: Path) -> Made:
 def compressed_text(folder: Path) -> Made:
     (folder / "ct.nii.gz").write_bytes(gzip.compress(b"These are not voxels.\n" * 40))
     return Made(folder / "ct.nii.gz")
+
+
+@case("a gzip header with a name, a comment and a checksum")
+def gzip_header(folder: Path) -> Made:
+    made = save_nifti(folder / "ct.nii.gz")
+    whole = made.path.read_bytes()
+    head = bytearray(whole[:10])
+    head[3] = 2 | 8 | 16
+    head += b"ct.nii\0made by hand\0"
+    check = zlib.crc32(head) & 0xFFFF
+    made.path.write_bytes(bytes(head) + check.to_bytes(2, "little") + whole[10:])
+    return made
+
+
+@case("gzip that stores without compressing, an empty member at the end")
+def gzip_stored(folder: Path) -> Made:
+    made = save_nifti(folder / "ct.nii")
+    whole = made.path.read_bytes()
+    made.path.unlink()
+    (folder / "ct.nii.gz").write_bytes(gzip.compress(whole, 0) + gzip.compress(b""))
+    return Made(folder / "ct.nii.gz", made.scans)
+
+
+@case("a name in capitals")
+def capitals(folder: Path) -> Made:
+    made = save_nifti(folder / "ct.nii.gz")
+    return Made(made.path.rename(folder / "CT.NII.GZ"), made.scans)
+
+
+@case("a name that says nothing")
+def unnamed(folder: Path) -> Made:
+    made = save_nifti(folder / "ct.nii.gz")
+    return Made(made.path.rename(folder / "download"), made.scans)
+
+
+@case("voxels begin at an odd byte")
+def odd_offset(folder: Path) -> Made:
+    return save_nifti(
+        folder / "ct.nii",
+        fields={"vox_offset": 357},
+        spoil=lambda whole: whole[:HEAD] + b"12345" + whole[HEAD:],
+    )
+
+
+@case("5-D, with one volume")
+def one_of_five(folder: Path) -> Made:
+    fields = {"dim": (5, *SHAPE, 1, 1, 1, 1)}
+    return save_nifti(folder / "ct.nii", fields=fields)
+
+
+@case("a pair of compressed files", {RIGHT, REFUSED}, because=".")
+def compressed_pair(folder: Path) -> Made:
+    made = _pair(folder)
+    for name in ("ct.hdr", "ct.img"):
+        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+        (folder / name).unlink()
+    return Made(folder / "ct.hdr.gz", made.scans)
+
+
+@case(
+    "64 bits unsigned, beyond what is signed",
+    {RIGHT, REFUSED},
+    because="(?i)large|range|bits|type",
+    quantity="unknown",
+    kind="",
+)
+def unsigned_64(folder: Path) -> Made:
+    voxels = np.full(SHAPE, 2**63, np.uint64)
+
+    def value(points: np.ndarray) -> np.ndarray:
+        return np.full(points.shape[:-1], float(2**63))
+
+    made = save_nifti(folder / "ct.nii", voxels=voxels, dtype="<u8")
+    return Made(made.path, (replace(made.scans[0], value=value, within=1e12),))
+
+
+@case("no such file", REFUSED, because="(?i)no such")
+def absent(folder: Path) -> Made:
+    return Made(folder / "ct.nii")
 
 
 NIFTI_CASES = (*numbers.cases, *place.cases)
