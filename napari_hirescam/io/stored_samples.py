@@ -158,6 +158,7 @@ def _check_sizes(samples: Samples) -> None:
             check_claim(part.path, share + part.n_bytes, size, compressed=False)
         elif samples.packing is Packing.HEX:
             check_claim(part.path, 2 * share, size, compressed=False)
+            check_memory(part.path, 3 * size)
         elif samples.packing is Packing.TEXT:
             check_claim(
                 part.path, 2 * (share // samples.dtype.itemsize) - 1, size, compressed=False

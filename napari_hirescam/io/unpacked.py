@@ -14,7 +14,7 @@ import numpy as np
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.gzip_bytes import COPY_AGAIN
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 16  # larger ones cost more: what is not used at once is copied again
 
 
 class Inflated(io.RawIOBase):
@@ -52,30 +52,37 @@ class Inflated(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Unpack the next bytes, at most a megabyte."""
+        """Unpack as many bytes as there is room for, fewer at the end."""
         view = memoryview(buffer)
-        while not self._unpacker.eof:
-            packed = b""
-            if self._unpacker.needs_input:
-                packed = self._file.read(_PIECE_BYTES)
-                self._seen += len(packed)
-                if not packed:
-                    raise VolumeError(
-                        self._path,
-                        "the file is incomplete: its compressed data break off",
-                        COPY_AGAIN,
-                    )
-            try:
-                part = self._unpacker.decompress(packed, max_length=min(len(view), _PIECE_BYTES))
-            except self._damage as exc:
+        done = 0
+        while done < len(view) and not self._unpacker.eof:
+            part = self._unpack(min(len(view) - done, _PIECE_BYTES))
+            view[done : done + len(part)] = part
+            done += len(part)
+        if not done and len(view):
+            self._check_end()
+        return done
+
+    def _unpack(self, most: int) -> bytes:
+        packed = b""
+        if self._unpacker.needs_input:
+            packed = self._file.read(_PIECE_BYTES)
+            self._seen += len(packed)
+            if not packed:
                 raise VolumeError(
-                    self._path,
-                    f"the file is damaged: its compressed data are not sound ({exc})",
-                    COPY_AGAIN,
-                ) from exc
-            if part:
-                view[: len(part)] = part
-                return len(part)
+                    self._path, "the file is incomplete: its compressed data break off", COPY_AGAIN
+                )
+        try:
+            part: bytes = self._unpacker.decompress(packed, max_length=most)
+        except self._damage as exc:
+            raise VolumeError(
+                self._path,
+                f"the file is damaged: its compressed data are not sound ({exc})",
+                COPY_AGAIN,
+            ) from exc
+        return part
+
+    def _check_end(self) -> None:
         if self._unpacker.unused_data or self._file.read(1):
             raise VolumeError(
                 self._path,
@@ -89,7 +96,6 @@ class Inflated(io.RawIOBase):
                 f"there are {self._seen:,}",
                 COPY_AGAIN,
             )
-        return 0
 
 
 @contextmanager
