@@ -275,9 +275,6 @@ def test_the_facts_of_a_sound_series_hold_no_remark(tmp_path):
     ("tags", "name", "remark"),
     [
         ({"SpacingBetweenSlices": 5}, "Spacing between slices, as stated", "contradicts"),
-        ({"SliceThickness": 5}, "Thickness, as stated", "overlap by 3 mm"),
-        ({"SliceThickness": 1}, "Thickness, as stated", "1 mm between the slices were not"),
-        ({"PhotometricInterpretation": "MONOCHROME1"}, "Display", "not"),
         ({"LossyImageCompression": "01"}, "Compression", "not quite as measured"),
         ({"Modality": "MR"}, "Modality", "not CT"),
     ],
@@ -286,6 +283,20 @@ def test_what_is_noteworthy_is_remarked_on(tmp_path, tags, name, remark):
     volume = io.read_volume(save_all(make_series(5, **tags), tmp_path))
     assert remark in remarks(volume)[name]
     assert_is_patient(volume)  # positions are believed, numbers are left alone
+
+
+@pytest.mark.parametrize(
+    ("tags", "name", "value"),
+    [
+        ({"SliceThickness": 5}, "Thickness, as stated", "5 mm; the slices overlap by 3 mm"),
+        ({"SliceThickness": 1}, "Thickness, as stated", "1 mm; 1 mm between the slices were not"),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, "Display, as stated", "inverted"),
+    ],
+)
+def test_what_is_usual_is_told_without_a_remark(tmp_path, tags, name, value):
+    volume = io.read_volume(save_all(make_series(5, **tags), tmp_path))
+    assert value in told(volume)[name]
+    assert remarks(volume) == {}
 
 
 @pytest.mark.parametrize(

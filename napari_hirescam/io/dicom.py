@@ -56,7 +56,7 @@ def read(path: Path, reading: Reading) -> Volume:
     found = scan(path, reading.share(0.0, _SCANNING))
     series, others = choose(found, reading)
     if series.is_mask:
-        file = mask_file(series, reading.series)
+        file = mask_file(path, series, reading.series)
         from napari_hirescam.io.dicom_seg import read_seg
 
         return read_seg(file, _for_mask(series, reading))
@@ -97,7 +97,7 @@ def picture(path: Path, key: str, reading: Reading) -> Picture:
         if series.is_mask and any(h.sop_instance_uid == mask for h in series.slices):
             from napari_hirescam.io.dicom_seg import seg_picture
 
-            return seg_picture(mask_file(series, key), key, reading)
+            return seg_picture(mask_file(path, series, key), key, reading)
         if series.key == key:
             if series.first.problem or series.first.size is None:
                 raise why_not(path, series)

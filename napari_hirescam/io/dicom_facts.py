@@ -142,12 +142,12 @@ def _stated_facts(line: Line) -> Iterable[Fact]:
     thick = first.thickness_mm
     if thick:
         overlap = thick - usual
-        remark = ""
+        aside = ""
         if overlap > _NOTABLE_DIFFERENCE * usual:
-            remark = f"the slices overlap by {overlap:.4g} mm"
+            aside = f"; the slices overlap by {overlap:.4g} mm"
         elif overlap < -_NOTABLE_DIFFERENCE * usual:
-            remark = f"{-overlap:.4g} mm between the slices were not measured"
-        yield Fact("Slices", "Thickness, as stated", f"{thick:g} mm", remark)
+            aside = f"; {-overlap:.4g} mm between the slices were not measured"
+        yield Fact("Slices", "Thickness, as stated", f"{thick:g} mm{aside}")
 
 
 def _number_facts(
@@ -188,7 +188,7 @@ def _number_facts(
     if n_invalid:
         yield Fact("Numbers", "Voxels that are no measurement", f"{n_invalid:,}")
     if first.photometric == "MONOCHROME1":
-        yield Fact("Numbers", "Display", "inverted (MONOCHROME1)", "the numbers are not")
+        yield Fact("Numbers", "Display, as stated", "inverted (MONOCHROME1); the numbers are not")
 
 
 def _span(values: Iterable[float]) -> str:

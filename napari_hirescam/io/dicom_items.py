@@ -198,8 +198,17 @@ def _none(path: Path, pool: list[Series]) -> VolumeError:
     return _refusal(path, likely) or why_not(path, likely)
 
 
-def mask_file(series: Series, wanted: str | None) -> Path:
+def mask_file(path: Path, series: Series, wanted: str | None) -> Path:
     """The file of the mask that is meant, in a series of masks.
+
+    Parameters
+    ----------
+    path
+        What the user named; may be the very file.
+    series
+        The masks.
+    wanted
+        Key of the one that was asked for, perhaps with the number of one of its segments.
 
     Raises
     ------
@@ -207,7 +216,9 @@ def mask_file(series: Series, wanted: str | None) -> Path:
         If there are several.
     """
     headers = series.slices
-    if wanted is not None:
+    if wanted is None:
+        headers = tuple(h for h in headers if h.path == path) or headers
+    else:
         mask = wanted.partition("/")[0]
         headers = tuple(h for h in headers if h.sop_instance_uid == mask) or headers
     if len(headers) > 1:
