@@ -114,6 +114,11 @@ def test_a_flat_image_is_refused(tmp_path, sizes):
     refused(path, "two-dimensional|cannot be understood")
 
 
+def test_a_segmentation_in_which_nothing_was_drawn_is_called_that(tmp_path):
+    path = save(tmp_path / "m.seg.nrrd", np.zeros((1, 1, 1), np.uint8), pairs={"Segment0_ID": "a"})
+    refused(path, "segmentation without voxels")
+
+
 # --- Damage --------------------------------------------------------------------------------
 
 

@@ -158,6 +158,11 @@ def _divide(
         raise VolumeError(
             header.path, "more than three of its axes run through the patient", _CONVERT_AGAIN
         )
+    if header.pairs and all(shape[axis] == 1 for axis in spatial):
+        # Slicer's way to save a segmentation in which nothing has been drawn.
+        raise VolumeError(
+            header.path, "it is a segmentation without voxels", "Draw in it, and save it again"
+        )
     if len(spatial) < 3 or min(shape[axis] for axis in spatial) < 2:
         raise VolumeError(
             header.path, "it is a two-dimensional image, not a volume", "Give the whole volume"
