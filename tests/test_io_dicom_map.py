@@ -125,12 +125,8 @@ def others(folder, pixels, mappings, path):
     sources = [pydicom.dcmread(file) for file in folder.iterdir()]
     sources.sort(key=lambda dataset: float(dataset.ImagePositionPatient[2]))
     for source in sources:
-        source.StudyTime, source.StudyID, source.PatientSex, source.SliceThickness = (
-            "",
-            "",
-            "O",
-            2.0,
-        )
+        source.StudyTime, source.StudyID, source.PatientSex = "", "", "O"
+        source.SliceThickness = 2.0
     hd.pm.ParametricMap(
         sources, pixels, generate_uid(), 5, generate_uid(), 1, "somebody", "else", "1", "0",
         contains_recognizable_visual_features=False, real_world_value_mappings=mappings,
