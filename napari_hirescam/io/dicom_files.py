@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
 from dataclasses import dataclass
@@ -117,25 +117,41 @@ def _all_files(folder: Path, reading: Reading) -> list[Path]:
     return files
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Go through the files under a folder in a stable order; links to folders are not followed.
+def _files(folder: Path, seen: set[str] | None = None) -> Iterator[Path]:
+    """Go through the files under a folder in a stable order, each folder but once.
 
-    A folder that may not be read is an `OSError`, not an empty one.
+    Links are followed, so that a folder may be reached in two ways, or from within itself. A
+    folder that may not be read is an `OSError`, not an empty one.
     """
+    seen = set() if seen is None else seen
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen.add(real)
     files, folders = _listed(folder)
     yield from files
     for inner in folders:
-        yield from _files(inner)
+        yield from _files(inner, seen)
 
 
 def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files and folders in a folder, by name, without asking the disk about each."""
+    """The files and folders in a folder, by name, without asking the disk about each.
+
+    What is neither is left out: pipes, links to nowhere.
+    """
     with os.scandir(folder) as listing:
         entries = sorted(listing, key=lambda entry: entry.name)
     return (
-        [Path(entry.path) for entry in entries if entry.is_file()],
-        [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)],
+        [Path(entry.path) for entry in entries if _is(entry.is_file)],
+        [Path(entry.path) for entry in entries if _is(entry.is_dir)],
     )
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # a link that leads in a circle
+        return False
 
 
 def _read_all(files: Sequence[Path], reading: Reading) -> Found:

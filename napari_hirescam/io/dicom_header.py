@@ -86,7 +86,7 @@ class SliceHeader:
     photometric, image_type, patient_position, kernel, body_part, contrast, manufacturer
         As stated.
     bits_allocated, bits_stored, high_bit, is_signed
-        How a stored number is made up.
+        How a stored number is made up; signed or not is None if the file does not say.
     float_bits
         32 or 64 if the pixels are floating point, else 0.
     lossy
@@ -150,7 +150,7 @@ class SliceHeader:
     bits_allocated: int = 16
     bits_stored: int = 16
     high_bit: int = 15
-    is_signed: bool = False
+    is_signed: bool | None = False
     float_bits: int = 0
     lossy: bool = False
     has_modality_lut: bool = False
@@ -170,6 +170,7 @@ class SliceHeader:
             self.bits_allocated,
             self.bits_stored,
             self.high_bit,
+            self.is_signed,
             self.float_bits,
             self.transfer_syntax,
         )
@@ -250,7 +251,8 @@ def _parse(path: Path, elements: Elements, values: Values) -> SliceHeader:
     allocated = values.integer("BitsAllocated") or 0
     stored = values.integer("BitsStored") or allocated
     high_bit = values.integer("HighBit")
-    is_signed = values.integer("PixelRepresentation") == 1
+    sign = values.integer("PixelRepresentation")
+    is_signed = None if sign is None else sign == 1
     loss = text("LossyImageCompression")
     kernel = "\\".join(values.texts("ConvolutionKernel"))
     extra = {
@@ -268,6 +270,7 @@ def _parse(path: Path, elements: Elements, values: Values) -> SliceHeader:
         bits_allocated=allocated or 16,
         bits_stored=stored or 16,
         high_bit=(stored or 16) - 1 if high_bit is None else high_bit,
+        is_signed=is_signed,
         float_bits=elements.float_bits,
         transfer_syntax=elements.transfer_syntax,
     )
@@ -293,7 +296,7 @@ def _parse(path: Path, elements: Elements, values: Values) -> SliceHeader:
             values.integer("PixelPaddingValue"),
             values.integer("PixelPaddingRangeLimit"),
             allocated,
-            is_signed=is_signed,
+            is_signed=bool(is_signed),
         ),
         extra={name: value for name, value in extra.items() if value},
         sop_class_uid=class_uid,

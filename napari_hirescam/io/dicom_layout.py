@@ -26,6 +26,7 @@ class Layout(NamedTuple):
     bits_allocated: int
     bits_stored: int
     high_bit: int
+    is_signed: bool | None
     float_bits: int
     transfer_syntax: str
 
@@ -79,6 +80,8 @@ def image_problem(layout: Layout, pixels_at: tuple[int, int] | None) -> str:
         return ""
     if layout.bits_allocated not in {8, 16, 32}:
         return f"it has {layout.bits_allocated} bits per pixel, not 8, 16 or 32"
+    if layout.is_signed is None:
+        return "it does not say whether its numbers are signed (no pixel representation)"
     if not 1 <= layout.bits_stored <= layout.bits_allocated:
         return (
             f"its numbers have {layout.bits_stored} bits and {layout.bits_allocated} bits of room"

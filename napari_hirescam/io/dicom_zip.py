@@ -16,6 +16,8 @@ from napari_hirescam.io.reading import Reading
 
 _LOOK_AT_MEMBERS = 200
 _STEP = 1 << 20
+_ENCRYPTED = 1  # of a member's flags
+_LOCAL_HEADER = 30  # bytes before a member's name
 _DISK_RESERVE = 256 << 20
 _WHAT_ZIPS_RAISE = (
     zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError,
@@ -32,15 +34,23 @@ def is_zip(head: bytes) -> bool:
 
 
 def holds_dicom_files(path: Path) -> bool:
-    """Say whether one of the first members of a zip is a DICOM file."""
+    """Say whether to read a zip as one of DICOM files.
+
+    That is, if one of its first members is a DICOM file, or they cannot be told for damage or a
+    password. Other formats that are zips inside (numpy's) are left to their own readers.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             for member in _members(archive)[:_LOOK_AT_MEMBERS]:
+                if member.flag_bits & _ENCRYPTED:
+                    return True  # and refused for it
                 with archive.open(member) as stream:
                     if is_dicom(stream.read(HEAD_BYTES)):
                         return True
+    except zipfile.BadZipFile:
+        return not _begins_with_an_array(path)
     except _WHAT_ZIPS_RAISE:
-        # Whatever it is (a damaged one, a numpy archive), some other reader judges it.
+        # Whatever it is, some other reader judges it.
         return False
     return False
 
@@ -76,6 +86,13 @@ def unpacked(path: Path, reading: Reading) -> Path:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         _unpacked[key] = folder
         return folder
+
+
+def _begins_with_an_array(path: Path) -> bool:
+    with path.open("rb") as stream:
+        head = stream.read(_LOCAL_HEADER + 256)
+    name_length = int.from_bytes(head[26:28], "little")
+    return head[_LOCAL_HEADER : _LOCAL_HEADER + name_length].endswith(b".npy")
 
 
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

@@ -23,7 +23,7 @@ def codestream_size(packed: bytes) -> tuple[int, int] | None:
 
     Returns
     -------
-    None if there is no such codestream, as in run-length coded pixels.
+    None if there is no such codestream, as in run-length coded pixels, or it does not say.
     """
     if packed[:4] != _ITEM or len(packed) < 16:
         return None
@@ -35,7 +35,11 @@ def codestream_size(packed: bytes) -> tuple[int, int] | None:
     if start < 0 or len(data) < start + 24:
         return None
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
-    return bottom - top, right - left
+    return _unless_empty(bottom - top, right - left)
+
+
+def _unless_empty(rows: int, columns: int) -> tuple[int, int] | None:
+    return (rows, columns) if rows > 0 and columns > 0 else None
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -46,6 +50,6 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
             continue
         if data[at + 1] in _FRAME_HEADERS:
             rows, columns = struct.unpack_from(">HH", data, at + 5)
-            return rows, columns
+            return _unless_empty(rows, columns)
         at += 2 + struct.unpack_from(">H", data, at + 2)[0]
     return None
