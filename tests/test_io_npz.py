@@ -290,7 +290,7 @@ def test_pickled_objects_are_never_unpickled(tmp_path):
     trap = np.empty((2, 2, 2), object)
     trap[:] = Trap()
     np.savez(tmp_path / "trap.npz", ct=trap)
-    with pytest.raises(VolumeError):
+    with pytest.raises(VolumeError, match="ct 2 x 2 x 2 of Python objects"):
         io.read_volume(tmp_path / "trap.npz")
     np.savez(tmp_path / "both.npz", ct=CT, more=trap)
     assert io.read_volume(tmp_path / "both.npz", **ASSUMED).voxels.shape == CT.shape

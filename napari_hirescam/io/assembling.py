@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_hirescam.io.frame import patient_letters, to_volume_axes
 from napari_hirescam.io.nifti_numbers import Scaling, scaled
-from napari_hirescam.io.quantity import settle
+from napari_hirescam.io.quantity import Settled, settle
 from napari_hirescam.io.segment_names import Names
 from napari_hirescam.source import DisplayWindow, Fact, Repair, Repaired, Segment, Source
 from napari_hirescam.volume import FloatArray, Grid, Quantity, Volume, resample
@@ -82,7 +82,8 @@ def assemble(
         straightened.
     """
     stored = scaled(stored, Scaling())
-    values, quantity, missing, remarks = settle(path, stored, is_mask=is_mask)
+    settled = settle(path, stored, is_mask=is_mask)
+    values, quantity, missing, remarks = settled[:4]
     voxels, straight, resampled = to_volume_axes(values, affine, quantity=quantity, subject=path)
     if resampled:
         repaired = (*repaired, Repaired(Repair.STRAIGHTEN, resampled[0], asked=False))
@@ -110,7 +111,7 @@ def assemble(
             notes + remarks + resampled,
             dict(details or {}),
             item=item,
-            facts=(*facts, *grid_facts(grid), *_number_facts(voxels, quantity, missing)),
+            facts=(*facts, *grid_facts(grid), *_number_facts(settled)),
             repaired=repaired,
             stored_geometry=dict(stored_geometry or {}),
             windows=windows,
@@ -183,14 +184,13 @@ def grid_facts(grid: Grid) -> tuple[Fact, ...]:
     )
 
 
-def _number_facts(
-    voxels: npt.NDArray[Any], quantity: Quantity, missing: npt.NDArray[np.bool_] | None
-) -> tuple[Fact, ...]:
+def _number_facts(settled: Settled) -> tuple[Fact, ...]:
     facts = [
-        Fact("Numbers", "Meaning", _QUANTITY_NAMES[quantity]),
-        Fact("Numbers", "Range", f"{voxels.min():g} to {voxels.max():g}"),
-        Fact("Numbers", "Type in memory", str(voxels.dtype)),
+        Fact("Numbers", "Meaning", _QUANTITY_NAMES[settled.quantity]),
+        Fact("Numbers", "Range", f"{settled.lowest:g} to {settled.highest:g}"),
+        Fact("Numbers", "Type in memory", str(settled.values.dtype)),
     ]
-    if missing is not None:
-        facts.append(Fact("Numbers", "Voxels without a number", f"{int(missing.sum()):,}"))
+    if settled.missing is not None:
+        count = int(settled.missing.sum())
+        facts.append(Fact("Numbers", "Voxels without a number", f"{count:,}"))
     return tuple(facts)

@@ -24,6 +24,8 @@ from napari_hirescam.io.reading import Reading
 
 GZIP_MAGIC = b"\x1f\x8b"
 STEP_BYTES = 8 << 20
+# Of the gzip reader each piece comes as an object of its own, best one that fits the cache.
+_PIECE_BYTES = 256 << 10
 COPY_AGAIN = "Copy or export it again"
 
 # No deflate stream expands further than this, so a larger claim is false before a byte is read.
@@ -147,10 +149,13 @@ def fill_part(
     flat: Any = array.reshape(-1, order="A").view(np.uint8)
     room = memoryview(flat)
     total = len(room) if total is None else total
-    done = 0
+    done = next_step = 0
     while done < len(room):
-        reading.step(before + done, total)
-        count = stream.readinto(room[done : done + STEP_BYTES])  # type: ignore[attr-defined]
+        if done == next_step:
+            reading.step(before + done, total)
+            next_step += STEP_BYTES
+        end = min(done + _PIECE_BYTES, next_step)
+        count = stream.readinto(room[done:end])  # type: ignore[attr-defined]
         if not count:
             raise VolumeError(
                 path,

@@ -59,7 +59,7 @@ class StoredArray:
 
 
 def stored_arrays(path: Path) -> tuple[StoredArray, ...]:
-    """List the arrays of an ``.npz`` file, without those that are no plain numbers.
+    """List the arrays of an ``.npz`` file.
 
     Raises
     ------
@@ -76,8 +76,7 @@ def stored_arrays(path: Path) -> tuple[StoredArray, ...]:
         ) from exc  # fmt: skip
     if len({info.filename for info in members}) < len(members) or len(members) > _MOST_ARRAYS:
         raise VolumeError(path, "two of its arrays have one name", "Save it again")
-    arrays = (_header(path, info) for info in members)
-    return tuple(array for array in arrays if array is not None)
+    return tuple(_header(path, info) for info in members)
 
 
 def read_numbers(path: Path, array: StoredArray) -> np.ndarray[Any, Any] | None:
@@ -90,7 +89,7 @@ def read_numbers(path: Path, array: StoredArray) -> np.ndarray[Any, Any] | None:
     return numbers.astype(np.float64)
 
 
-def _header(path: Path, info: zipfile.ZipInfo) -> StoredArray | None:
+def _header(path: Path, info: zipfile.ZipInfo) -> StoredArray:
     name = info.filename.removesuffix(_SUFFIX)
     with open_member(path, info) as stream:
         block = _header_block(path, name, stream)
@@ -104,11 +103,12 @@ def _header(path: Path, info: zipfile.ZipInfo) -> StoredArray | None:
             shape, is_fortran, dtype = parse(text, max_header_size=_LONGEST_HEADER)
     except (ValueError, TypeError, SyntaxError, RecursionError, tokenize.TokenError) as exc:
         raise _damaged(path, name) from exc
-    if dtype.hasobject or dtype.itemsize == 0:
-        return None  # would be pickled Python, which could run code
     lengths = tuple(int(n) for n in shape)
     if any(n < 0 for n in lengths):
         raise _damaged(path, name)
+    if dtype.hasobject:
+        # Pickled Python, which could run code: named, never read.
+        return StoredArray(name, info, lengths, dtype, bool(is_fortran), len(block))
     n_bytes = len(block) + prod(lengths) * dtype.itemsize
     if n_bytes != info.file_size:
         raise VolumeError(

@@ -17,7 +17,6 @@ from napari_hirescam.io import rad_chestct
 from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError, Item, Picture
 from napari_hirescam.io.assembling import assemble
 from napari_hirescam.io.gzip_bytes import fill, open_member
-from napari_hirescam.io.nifti_numbers import Scaling, scaled
 from napari_hirescam.io.npy_header import StoredArray, stored_arrays
 from napari_hirescam.io.npz_place import Place, place_of
 from napari_hirescam.io.pictures import middle_picture
@@ -114,7 +113,7 @@ def _volumes(path: Path, arrays: tuple[StoredArray, ...]) -> tuple[StoredArray, 
     found = tuple(array for array in arrays if array.volume_shape is not None)
     if found:
         return found
-    named = [f"{a.name} {' x '.join(map(str, a.shape))}" for a in arrays[:_MOST_NAMED]]
+    named = [_described(array) for array in arrays[:_MOST_NAMED]]
     more = f" and {len(arrays) - _MOST_NAMED} more" if len(arrays) > _MOST_NAMED else ""
     raise VolumeError(
         path,
@@ -123,6 +122,11 @@ def _volumes(path: Path, arrays: tuple[StoredArray, ...]) -> tuple[StoredArray, 
         else "it holds no array of numbers",
         "Save the volume you want as an array of its own",
     )
+
+
+def _described(array: StoredArray) -> str:
+    lengths = " x ".join(str(n) for n in array.shape) or "a single value"
+    return f"{array.name} {lengths}" + (" of Python objects" if array.dtype.hasobject else "")
 
 
 def _chosen(
@@ -192,7 +196,7 @@ def _numbers(path: Path, array: StoredArray, reading: Reading) -> npt.NDArray[np
         return voxels.view(np.uint8)
     if not voxels.dtype.isnative:
         voxels = voxels.byteswap(inplace=True).view(voxels.dtype.newbyteorder("="))
-    return scaled(voxels, Scaling())
+    return voxels
 
 
 def _facts(array: StoredArray, place: Place) -> tuple[Fact, ...]:
