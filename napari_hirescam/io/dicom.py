@@ -14,7 +14,7 @@ from napari_hirescam.io.dicom_decode import BadSliceError
 from napari_hirescam.io.dicom_files import is_dicom_source
 from napari_hirescam.io.dicom_header import SliceHeader
 from napari_hirescam.io.dicom_identity import identity
-from napari_hirescam.io.dicom_items import choose, list_series, mask_file
+from napari_hirescam.io.dicom_items import choose, list_series, mask_file, refusal
 from napari_hirescam.io.dicom_line import line_up, says_its_place
 from napari_hirescam.io.dicom_pixels import read_voxels, slice_picture
 from napari_hirescam.io.dicom_plan import Place, Plan, place_of, plan
@@ -62,7 +62,13 @@ def read(path: Path, reading: Reading) -> Volume:
         return read_seg(file, _for_mask(series, reading))
     undecodable: dict[Place, str] = {}
     while True:
-        planned = plan(path, series, reading.allow, undecodable)
+        try:
+            planned = plan(path, series, reading.allow, undecodable)
+        except ConsentNeededError as question:
+            hopeless = refusal(path, series)
+            if hopeless is None or isinstance(hopeless, ConsentNeededError):
+                raise
+            raise hopeless from question
         try:
             return _read(path, planned, reading.share(_SCANNING, 1.0), others)
         except BadSliceError as exc:

@@ -50,7 +50,7 @@ def item_of(path: Path, series: Series) -> Item:
     first = series.first
     problem, spacing = "", None
     needs: tuple[Repair, ...] = ()
-    refused = _refusal(path, series)
+    refused = refusal(path, series)
     if refused is not None:
         problem = refused.reason
         needs = refused.repairs if isinstance(refused, ConsentNeededError) else ()
@@ -104,7 +104,10 @@ def choose(found: Scan, reading: Reading) -> tuple[Series, tuple[str, ...]]:
             if Path(error.subject) == path:
                 raise error
     stacks = [one for one in pool if one.is_stack]
-    readable = [one for one in stacks if _is_readable(_refusal(path, one))]
+    # A single one is planned by whoever reads it, and need not be twice.
+    readable = stacks
+    if len(stacks) > 1:
+        readable = [one for one in stacks if _is_readable(refusal(path, one))]
     candidates = [one for one in readable if one.kind == "CT"] or readable
     if not stacks:
         candidates = [one for one in pool if one.is_mask]
@@ -158,7 +161,7 @@ def _listing(series: tuple[Series, ...] | list[Series]) -> str:
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
 
 
-def _refusal(path: Path, series: Series) -> VolumeError | None:
+def refusal(path: Path, series: Series) -> VolumeError | None:
     """Why a series cannot be read as it is: a question if a repair would do, or what is wrong."""
     try:
         plan(path, series, frozenset())
@@ -195,7 +198,7 @@ def _choice(
 def _none(path: Path, pool: list[Series]) -> VolumeError:
     """Say what is wrong with the most likely one of several that cannot be read."""
     likely = max(pool, key=lambda one: (one.is_stack, one.kind == "CT", len(one.slices)))
-    return _refusal(path, likely) or why_not(path, likely)
+    return refusal(path, likely) or why_not(path, likely)
 
 
 def mask_file(path: Path, series: Series, wanted: str | None) -> Path:
