@@ -14,7 +14,8 @@ from napari_hirescam import io
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ChoiceNeededError
 from napari_hirescam.io.segment_names import from_caret_xml
-from napari_hirescam.volume import Quantity
+from napari_hirescam.source import Segment
+from napari_hirescam.volume import Grid, Quantity
 
 MASK = np.zeros((6, 7, 8), np.uint8)
 MASK[1:3, 2:5, 2:6] = 1
@@ -340,3 +341,31 @@ def test_damage_is_noticed_in_a_layer_that_is_not_asked_for(tmp_path):
     path.write_bytes(content)
     with pytest.raises(VolumeError, match="not sound"):
         io.read_volume(path, series="1")
+
+
+# --- Round trip, and real masks ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["m.nii", "m.nii.gz", "m.nrrd"])
+def test_names_that_we_write_are_read_again(tmp_path, name):
+    segments = (
+        Segment(1, "Leber & Milz <rechts>", (1.0, 0.5, 0.0)),
+        Segment(2, "]]> größer", None),
+    )
+    grid = Grid(MASK.shape, np.diag([2.0, 1, 1, 1]))
+    path = io.write_volume(tmp_path / name, MASK, grid, segments=segments)
+    volume = io.read_volume(path)
+    assert names_of(volume) == {1: "Leber & Milz <rechts>", 2: "]]> größer"}
+    np.testing.assert_allclose(volume.segments[0].colour, (1.0, 0.5, 0.0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["example_ct_totalseg_labels", "example_seg", "dicom_j2k_20slices_totalseg_labels"]
+)
+def test_real_masks_of_totalsegmentator_bring_their_names(shared_dir, name):
+    volume = io.read_volume(shared_dir / f"data/totalseg/{name}.nii.gz")
+    names = names_of(volume)
+    assert len(names) == 117
+    assert (names[1], names[5], names[52]) == ("spleen", "liver", "aorta")
+    assert all(segment.colour for segment in volume.segments)
+    assert set(np.unique(volume.voxels)) - {0} <= set(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 from napari_hirescam.errors import VolumeError
 
@@ -20,14 +20,15 @@ def beside(header: Path, name: str) -> Path:
     VolumeError
         If it names one elsewhere, or there is none.
     """
-    windows = PureWindowsPath(name)
-    if "\0" in name or PurePosixPath(name).is_absolute() or windows.anchor or ".." in windows.parts:
+    # Windows' rules know both kinds of slash and a path from the root, so they suffice.
+    relative = PureWindowsPath(name)
+    if "\0" in name or relative.anchor or ".." in relative.parts:
         raise VolumeError(
             header,
             f"its voxels are said to lie in another folder ({name!r})",
             "Put both files into one folder and let the header name the other without a path",
         )
-    found = header.parent.joinpath(*windows.parts)
+    found = header.parent.joinpath(*relative.parts)
     if not found.is_file():
         raise VolumeError(
             header,
