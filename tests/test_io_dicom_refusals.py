@@ -17,10 +17,12 @@ from dicom_factory import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     MPEG2MPML,
     JPEG2000Lossless,
+    SegmentationStorage,
     generate_uid,
 )
 
@@ -167,6 +169,25 @@ def test_a_damaged_file_gives_a_volume_or_a_plain_refusal(tmp_path_factory, data
         subject = str(volume.source.path)
         assert volume.grid.is_axis_aligned
     assert subject.startswith(str(folder))
+
+
+def test_numbers_that_become_hu_by_a_table_are_refused(tmp_path):
+    table = Dataset()
+    table.LUTDescriptor = [2, 0, 16]
+    table.ModalityLUTType = "HU"
+    table.LUTData = b"\0\0\1\0"
+    slices = make_series(4, RescaleSlope=None, RescaleIntercept=None)
+    for one in slices:
+        one.dataset.ModalityLUTSequence = [table]
+    refuses(save_all(slices, tmp_path), "by a table", names=".dcm")
+
+
+def test_a_mask_is_not_opened_in_place_of_a_ct_that_cannot_be_read(tmp_path):
+    save_all(make_series(2), tmp_path)
+    mask = make_slice((0, 0, 0), series_uid="1.2.3", name="seg.dcm", Modality="SEG")
+    mask.dataset.SOPClassUID = SegmentationStorage
+    mask.save(tmp_path)
+    refuses(tmp_path, "only 2 slices")
 
 
 def test_slices_that_lie_in_a_damaged_place_are_refused(tmp_path):
