@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QPushButton
 from napari_hirescam.errors import Cancelled, VolumeError
 from napari_hirescam.io import ChoiceNeededError, ConsentNeededError, Item, Picture
 from napari_hirescam.plugin.consent_dialog import ConsentDialog
+from napari_hirescam.plugin.ct_layers import placement_doubt
 from napari_hirescam.plugin.geometry_view import GeometryView
 from napari_hirescam.plugin.opening import Opening, main_window
 from napari_hirescam.plugin.series_chooser import SeriesChooser
@@ -260,6 +261,7 @@ def test_phases_open_as_one_layer_with_a_time_axis(qtbot, viewer, opening, reade
     wait_until_done(qtbot, opening)
     (layer,) = viewer.layers
     assert layer.data.shape == (2, 24, 40, 40)
+    assert "time axis" in placement_doubt(layer)
     assert layer.axis_labels == ("time", "inferior", "posterior", "left")
     assert [str(unit) for unit in layer.units] == ["pixel"] + ["millimeter"] * 3
     volume = make_volume(seed=ord("b"))
@@ -359,7 +361,10 @@ def test_a_mask_opens_with_its_names_and_colours(qtbot, viewer, opening, reader)
     assert isinstance(layer, Labels)
     np.testing.assert_allclose(layer.get_color(5)[:3], (1, 0, 0), atol=0.01)
     place = layer.data_to_world((4, 5, 6))
-    status = layer.get_status(place, view_direction=np.array([1.0, 0, 0]), dims_displayed=[0, 1, 2])
+    viewer.dims.set_point(0, place[0])
+    status = layer.get_status(
+        place, view_direction=np.array([1.0, 0, 0]), dims_displayed=[1, 2], world=True
+    )
     assert "liver" in status["value"]
     assert segments_of(layer) == segments
     layer.features = layer.features.replace("lung", "left lung")

@@ -142,6 +142,8 @@ def volume_from_layer(layer: Image) -> Volume:
 def placement_doubt(layer: Layer) -> str:
     """Say what is not known of a layer's place in the patient; "" for our reader's layers."""
     ours = layer.metadata.get(METADATA_KEY, {})
+    if ours.get("kind") == "time series":
+        return "It has a time axis; open one of its volumes by itself to have it explained."
     if ours.get("kind") != "volume":
         return (
             "Opened by another reader: its axes are taken to run to inferior, posterior and "

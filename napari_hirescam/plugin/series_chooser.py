@@ -143,7 +143,10 @@ class SeriesChooser(QDialog):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         table.setColumnWidth(0, _THUMBNAIL + 10)
-        header.setSectionResizeMode(last, QHeaderView.ResizeMode.Stretch)
+        has_remark = any(item.problem for item in self._items)
+        stretched = last if has_remark else _TITLE_COLUMN
+        header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
+        table.setColumnHidden(last, not has_remark)
         for column, words in enumerate(
             zip(*(_cells(item, more) for item in self._items), strict=True)
         ):
@@ -160,9 +163,9 @@ class SeriesChooser(QDialog):
     def _wanted_size(self) -> QSize:
         header = self.table.horizontalHeader()
         shown = [c for c in range(header.count()) if not self.table.isColumnHidden(c)]
-        has_remark = any(item.problem for item in self._items)
-        width = sum(self.table.sizeHintForColumn(c) + 16 for c in shown[:-1])
-        width += _REMARK_WIDTH if has_remark else 90
+        width = sum(self.table.sizeHintForColumn(c) + 20 for c in shown) + 40
+        if any(item.problem for item in self._items):
+            width += _REMARK_WIDTH - self.table.sizeHintForColumn(shown[-1])
         height = len(self._items) * (_THUMBNAIL + 6) + 150
         return QSize(min(max(width, 620), 1200), min(max(height, 260), 720))
 

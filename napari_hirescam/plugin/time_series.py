@@ -99,7 +99,7 @@ def layer_from_time_series(series: TimeSeries) -> LayerData:
     first = series.first
     _, options, kind = layer_from_volume(first)
     options |= {
-        "name": f"{layer_name(first)} ({len(series.keys)} times)",
+        "name": f"{_name(first)} ({len(series.keys)} times)",
         "scale": (1.0, *first.spacing_mm),
         "translate": (0.0, *first.affine[:3, 3]),
         "units": ("pixel", *UNITS),
@@ -117,3 +117,10 @@ def layer_from_time_series(series: TimeSeries) -> LayerData:
         },
     }
     return series.voxels, options, kind
+
+
+def _name(first: Volume) -> str:
+    """Name the whole: a file of several volumes as such, not by its first volume."""
+    if first.source is not None and first.source.path.is_file():
+        return first.source.path.name.split(".")[0]
+    return layer_name(first)
