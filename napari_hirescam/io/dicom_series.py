@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_hirescam.errors import VolumeError
+from napari_hirescam.io.dicom_copies import Pixels
 from napari_hirescam.io.dicom_header import SliceHeader
 from napari_hirescam.io.dicom_line import angle_deg, cut_name
-from napari_hirescam.io.dicom_phases import Phase, Pixels, separate
+from napari_hirescam.io.dicom_phases import Phase, separate
 from napari_hirescam.io.dicom_stack import SMALLEST_STACK
 
 _SCOUT_ANGLE_DEG = 30.0
