@@ -24,7 +24,7 @@ class Section:
         Whether it is compressed. Such a section is the file's last.
     """
 
-    chunks: Callable[[], Iterable[bytes]]
+    chunks: Callable[[], Iterable[bytes | memoryview]]
     gzipped: bool = False
 
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom_source import (
-    build,
     common_fields,
     long_string,
     put_dataset,
@@ -96,19 +95,19 @@ def write_parametric_map(
     window = highdicom.VOILUTTransformation(
         window_center=(low + high) / 2, window_width=max(high - low, 1e-6)
     )
-    dataset = build(
-        path,
-        lambda: highdicom.pm.ParametricMap(
+    model = (provenance or {}).get("model")
+    derivation = f"{text}; model: {model}" if isinstance(model, str) else text
+
+    def make() -> Any:
+        dataset = highdicom.pm.ParametricMap(
             pixel_array=pixels,
             contains_recognizable_visual_features=False,
             real_world_value_mappings=[mapping],
             voi_lut_transformations=[window],
             content_label="MAP",
             **common_fields(slices, text),
-        ),
-        provenance,
-    )
-    model = (provenance or {}).get("model")
-    derivation = f"{text}; model: {model}" if isinstance(model, str) else text
-    dataset.DerivationDescription = derivation[:_SHORT_TEXT]
-    return put_dataset(path, dataset, overwrite=overwrite)
+        )
+        dataset.DerivationDescription = derivation[:_SHORT_TEXT]
+        return dataset
+
+    return put_dataset(path, make, provenance, overwrite=overwrite)

@@ -15,7 +15,6 @@ from napari_hirescam.io.dicom_source import (
     LABEL_ELEMENT,
     PRIVATE_CREATOR,
     PRIVATE_GROUP,
-    build,
     common_fields,
     long_string,
     put_dataset,
@@ -92,7 +91,7 @@ def write_seg(
     known = _all_segments(path, mask, segments)
     pixels = _numbered(slices.sample(mask, grid, 0), known)
     algorithm = _algorithm(provenance)
-    dataset = build(
+    return put_dataset(
         path,
         lambda: highdicom.seg.Segmentation(
             pixel_array=pixels,
@@ -106,8 +105,8 @@ def write_seg(
             **common_fields(slices, description or "Segmentation"),
         ),
         provenance,
+        overwrite=overwrite,
     )
-    return put_dataset(path, dataset, overwrite=overwrite)
 
 
 def _all_segments(path: Path, mask: npt.NDArray[Any], segments: Sequence[Segment]) -> list[Segment]:
@@ -119,7 +118,10 @@ def _all_segments(path: Path, mask: npt.NDArray[Any], segments: Sequence[Segment
             f"the mask holds values from {low} to {high}, and DICOM takes 1 to {_MOST_SEGMENTS}",
             "Number its labels anew",
         )
-    present = np.flatnonzero(np.bincount(mask.ravel(order="K"), minlength=1)[1:]) + 1
+    seen = np.zeros(high + 1, dtype=bool)
+    for plane in np.moveaxis(mask, int(np.argmax(mask.strides)), 0):
+        seen[plane] = True
+    present = np.flatnonzero(seen[1:]) + 1
     named = {segment.value: segment for segment in segments if segment.value > 0}
     known = {int(value): Segment(int(value), f"label {value}") for value in present} | named
     if not known:

@@ -31,7 +31,13 @@ _TOLD_AS_UNKNOWN = (
     "StudyDate", "StudyTime",
 )  # fmt: skip
 _REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID")
+_OF_A_SLICE = [
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID",
+    "FrameOfReferenceUID", "Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient",
+    "PixelSpacing", "SliceThickness", "Modality",
+]  # fmt: skip
 _PLACES = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_SAME_VOXEL = 1e-3  # of a voxel
 _SEXES = {"M", "F", "O", ""}
 _LONG_STRING = 64
 
@@ -68,8 +74,18 @@ class SourceSlices:
         -------
         [slice, row, column] in the type of `values`; 0 outside of `grid`.
         """
+        # Axes in the order of the planes', where they run alike, are sampled much faster.
+        steps = np.linalg.inv(grid.affine[:3, :3]) @ self.planes[0].affine[:3, :3]
+        axes = np.abs(steps / np.linalg.norm(steps, axis=0)).argmax(axis=0)
+        if len(set(axes.tolist())) == 3:
+            values = values.transpose(axes)
+            grid = Grid(values.shape, grid.affine[:, [*axes, 3]])
         pixels = np.empty((len(self.planes), *self.planes[0].shape[1:]), values.dtype)
         for k, plane in enumerate(self.planes):
+            own = _own_slice(values, grid, plane)
+            if own is not None:
+                pixels[k] = own
+                continue
             near, affine = _around(values, grid, plane)
             pixels[k] = resample(near, affine, plane, order=order)[0] if near.size else 0
         return pixels
@@ -100,7 +116,9 @@ def source_slices(path: Path, like: Source | None) -> SourceSlices:
             "Save it as NIfTI (.nii.gz) or NRRD (.nrrd)",
         )
     files = list(dict.fromkeys(frame.path for frame in frames))
-    headers = {file: _header(file) for file in files}
+    # Of the patient and the study the first slice tells; of the others only the place counts.
+    headers = {file: _header(file, None if file == files[0] else _OF_A_SLICE) for file in files}
+    _complete(headers[files[0]])
     for frame in frames:
         if str(headers[frame.path].get("SOPInstanceUID", "")) != frame.sop_instance_uid:
             raise _changed(frame.path)
@@ -115,24 +133,23 @@ def source_slices(path: Path, like: Source | None) -> SourceSlices:
     return _multi_frame(frames, headers[files[0]])
 
 
-def put_dataset(path: Path, dataset: Any, *, overwrite: bool) -> Path:
-    """Write a data set as a DICOM file, whole or not at all."""
-    buffer = BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    content = buffer.getvalue()
-    return put(path, [Section(lambda: [content])], overwrite=overwrite)
-
-
-def build(path: Path, make: Callable[[], Any], provenance: dict[str, Any] | None) -> Any:
-    """Have highdicom make a data set, and put the provenance into it.
+def put_dataset(
+    path: Path, make: Callable[[], Any], provenance: dict[str, Any] | None, *, overwrite: bool
+) -> Path:
+    """Have highdicom make a data set, and write it with its provenance, whole or not at all.
 
     Raises
     ------
     VolumeError
-        If highdicom finds the source's headers wanting.
+        If highdicom finds the source's headers wanting, or the place cannot be written to.
     """
+    buffer = BytesIO()
     try:
         dataset = make()
+        if provenance is not None:
+            block = dataset.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
+            block.add_new(PROVENANCE_ELEMENT, "UT", as_json(provenance))
+        dataset.save_as(buffer, enforce_file_format=True)
     except (ValueError, TypeError, AttributeError, KeyError, IndexError) as exc:
         # Its message may quote a header, and with it the patient; the cause is chained.
         raise VolumeError(
@@ -141,10 +158,8 @@ def build(path: Path, make: Callable[[], Any], provenance: dict[str, Any] | None
             f"({type(exc).__name__})",
             "Save it as NIfTI (.nii.gz) or NRRD (.nrrd)",
         ) from exc
-    if provenance is not None:
-        block = dataset.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
-        block.add_new(PROVENANCE_ELEMENT, "UT", as_json(provenance))
-    return dataset
+    content = buffer.getbuffer()
+    return put(path, [Section(lambda: [content])], overwrite=overwrite)
 
 
 def common_fields(slices: SourceSlices, description: str) -> dict[str, Any]:
@@ -183,11 +198,11 @@ def _plane_positions(slices: SourceSlices) -> list[Any]:
     ]
 
 
-def _header(file: Path) -> Any:
+def _header(file: Path, tags: list[str] | None) -> Any:
     import pydicom
 
     try:
-        dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
         dataset.decode()  # to the one character set of what is written
     except FileNotFoundError as exc:
         raise VolumeError(
@@ -206,6 +221,11 @@ def _header(file: Path) -> Any:
             "must repeat",
             "Save as NIfTI (.nii.gz) or NRRD (.nrrd)",
         )
+    return dataset
+
+
+def _complete(dataset: Any) -> None:
+    """Tell as unknown what is missing of the patient and the study, or is not as it must be."""
     for name in _TOLD_AS_UNKNOWN:
         if name not in dataset:
             setattr(dataset, name, "")
@@ -217,7 +237,6 @@ def _header(file: Path) -> Any:
         dataset.StudyTime = ""
     if dataset.PatientSex not in _SEXES:
         dataset.PatientSex = ""
-    return dataset
 
 
 def _changed(file: Path) -> VolumeError:
@@ -241,8 +260,7 @@ def _single_frames(frames: Sequence[Frame], headers: dict[Path, Any]) -> SourceS
         place = first.ImageOrientationPatient, first.PixelSpacing, dataset.ImagePositionPatient
         planes.append(plane_grid(size, *place))
     positions = tuple(tuple(map(float, d.ImagePositionPatient)) for d in datasets)
-    for dataset in datasets:
-        _state_step(dataset, planes)
+    _state_step(first, planes)
     return SourceSlices(tuple(datasets), tuple(planes), positions)
 
 
@@ -274,6 +292,24 @@ def _state_step(measures: Any, planes: Sequence[Grid]) -> None:
         del measures.SpacingBetweenSlices
     if not measures.get("SliceThickness"):
         measures.SliceThickness = DSfloat(step or 1.0, auto_format=True)
+
+
+def _own_slice(values: npt.NDArray[Any], grid: Grid, plane: Grid) -> npt.NDArray[Any] | None:
+    """The slice of a volume whose voxels are the plane's very pixels, if there is one."""
+    last_pixel = tuple(n - 1 for n in plane.shape)
+    ends = grid.to_index(plane.to_world([(0, 0, 0), last_pixel]))
+    first, last = np.rint(ends).astype(int)
+    if (
+        np.abs(ends - (first, last)).max() > _SAME_VOXEL
+        or (np.abs(last - first) != last_pixel).any()
+        or min(first.min(), last.min()) < 0
+        or (np.maximum(first, last) >= grid.shape).any()
+    ):
+        return None
+    k, *low = np.minimum(first, last).tolist()
+    rows, columns = plane.shape[1:]
+    pixels = values[k, low[0] : low[0] + rows, low[1] : low[1] + columns]
+    return np.flip(pixels, [axis for axis in (0, 1) if last[axis + 1] < first[axis + 1]])
 
 
 def _around(
