@@ -284,6 +284,11 @@ def test_a_header_that_cannot_be_right_is_refused(tmp_path, changes, reason):
     refused(save(tmp_path / "ct.mha", **changes), reason)
 
 
+def test_a_header_that_announces_more_than_can_be_packed_is_refused_at_once(tmp_path):
+    path = save(tmp_path / "ct.mha", compressed=True, DimSize="4000 400 2")
+    refused(path, "its header announces")
+
+
 @pytest.mark.parametrize("size", ["10", "99999999", "-1"])
 def test_a_wrong_size_of_the_compressed_voxels_is_refused(tmp_path, size):
     path = save(tmp_path / "ct.mha", compressed=True, CompressedDataSize=size)

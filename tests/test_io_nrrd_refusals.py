@@ -164,6 +164,12 @@ def test_text_that_is_no_number_of_its_type_is_refused(tmp_path, content):
     refused(path, "not all written as numbers")
 
 
+@pytest.mark.parametrize("sizes", ["32767 32767 32767", "4000 400 2"])
+def test_a_header_that_announces_more_than_can_be_packed_is_refused_at_once(tmp_path, sizes):
+    path = save(tmp_path / "ct.nrrd", encoding="gzip", sizes=sizes)
+    refused(path, "its header announces")
+
+
 def test_not_enough_memory_is_said_before_it_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_hirescam.io.reading.available_memory", lambda: 1000)
     refused(save(tmp_path / "ct.nrrd"), "GiB of memory")
