@@ -13,9 +13,7 @@ from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom_elements import DEFLATED, inflated_file
 from napari_hirescam.io.dicom_header import SliceHeader
 from napari_hirescam.io.dicom_layout import slice_bytes
-from napari_hirescam.io.jpeg_size import codestream_size
-
-_LOOK_AT_BYTES = 16 << 10
+from napari_hirescam.io.dicom_packed import packed_problem
 
 _OURS = 'pip install "napari-hirescam[jpeg]"'
 _REQUIRED = "pip install pylibjpeg pylibjpeg-openjpeg pyjpegls"
@@ -193,7 +191,10 @@ def _decoded(headers: Sequence[SliceHeader]) -> Iterator[npt.NDArray[Any]]:
     from pydicom.pixels.utils import iter_pixels
 
     first = headers[0]
-    _refuse_other_size(first)
+    if first.packed_at is not None and first.size is not None:
+        problem = packed_problem(first.path, first.packed_at, first.size)
+        if problem:
+            raise BadSliceError(first, problem, "Copy or export it again")
     indices = None if first.frame is None else [(header.frame or 1) - 1 for header in headers]
     decoded = iter_pixels(first.path, indices=indices, raw=True)
     for header in headers:
@@ -210,21 +211,6 @@ def _decoded(headers: Sequence[SliceHeader]) -> Iterator[npt.NDArray[Any]]:
                 "Copy or export it again",
             )
         yield np.array(pixels)  # one that may be written to
-
-
-def _refuse_other_size(header: SliceHeader) -> None:
-    """Refuse a compressed picture of another size before a decoder makes room for it."""
-    if header.packed_at is None:
-        return
-    with header.path.open("rb") as stream:
-        stream.seek(header.packed_at)
-        size = codestream_size(stream.read(_LOOK_AT_BYTES))
-    if size is not None and size != header.size:
-        raise BadSliceError(
-            header,
-            f"its compressed picture has the shape {size}, its header says {header.size}",
-            "Copy or export it again",
-        )
 
 
 def _damaged(header: SliceHeader, exc: Exception) -> BadSliceError:
