@@ -52,6 +52,23 @@ def test_slices_that_wander_sideways_are_refused(tmp_path):
     refuses(save_all(slices, tmp_path), "off a straight stack")
 
 
+def test_an_anonymiser_that_gave_each_slice_its_own_series_is_suspected(tmp_path):
+    slices = make_series(6)
+    for one in slices:
+        one.dataset.SeriesInstanceUID = generate_uid()
+    refuses(save_all(slices, tmp_path), "6 series of one or two slices each.*anonymiser")
+
+
+def test_slices_that_all_lie_at_one_place_are_no_volume(tmp_path):
+    slices = make_series(5, step=(0.0, 0.0, 0.0))
+    for k, one in enumerate(slices):
+        one.dataset.PixelData = bytes([k]) * 108
+    refuses(save_all(slices, tmp_path), "all its 5 slices lie at the same place")
+    for one in slices:
+        one.dataset.InstanceNumber = 1
+    refuses(save_all(slices, tmp_path / "unnumbered"), "all its 5 slices lie at the same place")
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_or_two_slices_are_no_volume(tmp_path, count):
     refuses(save_all(make_series(count), tmp_path), "which is not a volume")

@@ -132,6 +132,15 @@ def test_uneven_slices_are_interpolated_and_marked_when_allowed(tmp_path):
     assert heights == pytest.approx([0, 2, 4, 6, 9, 12, 15])
 
 
+def test_interpolated_whole_numbers_are_rounded(tmp_path):
+    slices = stack_at(0, 2, 4, 6, 9, 12)
+    for k, one in enumerate(slices):
+        one.dataset.PixelData = np.full(54, 1024 + (k == 4), np.uint16).tobytes()
+    volume = io.read_volume(save_all(slices, tmp_path), allow=["even-spacing"])
+    # At 8 mm, two thirds of the way from 0 HU at 6 mm to 1 HU at 9 mm.
+    assert volume.voxels[::-1][4].max() == volume.voxels[::-1][4].min() == 1
+
+
 def test_a_spacing_that_doubles_is_interpolated_or_taken_for_gaps(tmp_path):
     save_all(stack_at(0, 2, 4, 6, 10, 14, 18), tmp_path)
     asks_for(tmp_path, Repair.EVEN_SPACING, Repair.INSERT_MISSING, reason="spacing changes")

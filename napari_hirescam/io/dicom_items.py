@@ -13,6 +13,7 @@ from napari_hirescam.io.dicom_line import line_up, says_its_place, usual_gap
 from napari_hirescam.io.dicom_plan import plan
 from napari_hirescam.io.dicom_scan import Scan
 from napari_hirescam.io.dicom_series import MASK_KINDS, Series, why_not
+from napari_hirescam.io.dicom_stack import SMALLEST_STACK
 from napari_hirescam.io.reading import Reading
 from napari_hirescam.source import Repair
 
@@ -197,6 +198,14 @@ def _choice(
 
 def _none(path: Path, pool: list[Series]) -> VolumeError:
     """Say what is wrong with the most likely one of several that cannot be read."""
+    stacks = [one for one in pool if one.is_stack]
+    if len(stacks) >= SMALLEST_STACK > max(len(one.slices) for one in stacks):
+        return VolumeError(
+            path,
+            f"it holds {len(stacks)} series of one or two slices each and no whole one; perhaps an "
+            "anonymiser gave each slice a series UID of its own",
+            "Export or anonymise the series again, so that its slices share one series UID",
+        )
     likely = max(pool, key=lambda one: (one.is_stack, one.kind == "CT", len(one.slices)))
     return refusal(path, likely) or why_not(path, likely)
 
