@@ -142,6 +142,12 @@ def test_blanks_within_and_between_vectors_do_not_matter(tmp_path):
     assert value_at(io.read_volume(path), ORIGIN) == CT[0, 0, 0]
 
 
+@pytest.mark.parametrize("spacings", ["0.7 0.7 2.5", "nan nan nan", "-0.7 0.7 2.5001"])
+def test_spacings_beside_directions_do_no_harm_if_they_agree(tmp_path, spacings):
+    volume = io.read_volume(save(tmp_path / "ct.nrrd", spacings=spacings))
+    assert value_at(volume, each_place((5, 6, 7))) == CT[5, 6, 7]
+
+
 def test_windows_line_ends_do_not_shift_the_voxels(tmp_path):
     path = tmp_path / "ct.nrrd"
     path.write_bytes(text_of(CT).replace(b"\n", b"\r\n") + bytes_of(CT))

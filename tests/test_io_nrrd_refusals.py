@@ -45,6 +45,8 @@ def refused(path, reason):
         ({"space_directions": "(0.7,0,0) (0,0.7,0) none"}, "two-dimensional"),
         ({"space_directions": "(0.7,0) (0,0.7) (1,1)"}, "not vectors"),
         ({"space_directions": "0.7 0.7 2.5"}, "cannot be understood"),
+        ({"spacings": "0.7 0.7 5"}, "spacings contradict"),
+        ({"spacings": "0.7 0.7"}, "2 spacings for 3 axes"),
         ({"space": "left-posterior-superior-time"}, "time is one of its coordinates"),
         ({"byte_skip": "-2"}, "where the voxels begin"),
         ({"line_skip": "-1"}, "where the voxels begin"),
@@ -155,6 +157,24 @@ def test_more_voxels_than_announced_are_refused(tmp_path, encoding):
     more = np.concatenate([CT, CT[:, :, :1]], axis=2)
     path = save(tmp_path / "ct.nrrd", encoding=encoding, content=bytes_of(more, encoding))
     refused(path, "more data follow")
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip"])
+def test_more_or_fewer_volumes_than_announced_are_refused_whichever_is_asked_for(
+    tmp_path, encoding
+):
+    for n in (2, 4):
+        path = save(
+            tmp_path / "ct.nrrd",
+            encoding=encoding,
+            content=bytes_of(np.stack([CT] * n, axis=3), encoding),
+            sizes="6 7 8 3",
+            dimension="4",
+            space_directions=f"{vectors(STEPS)} none",
+            kinds="domain domain domain list",
+        )
+        with pytest.raises(VolumeError, match="incomplete" if n == 2 else "more data follow"):
+            io.read_volume(path, series="1")
 
 
 @pytest.mark.parametrize("content", [b"1 2 x", b"1.5 " * 336, b"99999 " * 336, b"\xff " * 336])

@@ -28,6 +28,7 @@ _SPACES = {
 _COLOURS = {"rgb-color", "hsv-color", "xyz-color", "rgba-color", "3-color", "4-color"}
 # One of several volumes can be told by its number along such an axis.
 _ENUMERATED = {"", "???", "none", "list", "domain", "space", "time", "point"}
+_SAME_LENGTH = 1e-3
 _SPATIAL = {"domain", "space"}
 
 
@@ -85,6 +86,7 @@ def place_of(header: NrrdHeader, allow: frozenset[Repair]) -> NrrdPlace:
         )
     if directions is not None:
         steps = directions[list(axes)].T
+        _check_spacings(header, axes, np.linalg.norm(steps, axis=0))
     else:
         spacings, missing = _spacings(header, axes)
         steps = np.diag(spacings)
@@ -191,6 +193,18 @@ def _spacings(header: NrrdHeader, axes: tuple[int, int, int]) -> tuple[FloatArra
     spacings = np.array([every[axis] for axis in axes], dtype=np.float64)
     missing = np.isnan(spacings)
     return np.where(missing, 1.0, spacings), bool(missing.any())
+
+
+def _check_spacings(header: NrrdHeader, axes: tuple[int, int, int], lengths: FloatArray) -> None:
+    """Refuse spacings that contradict the directions; the format allows one of them only."""
+    every = header.of_each_axis("spacings")
+    if every is None:
+        return
+    spacings = np.abs(np.array([every[axis] for axis in axes], dtype=np.float64))
+    if (np.abs(spacings - lengths) > _SAME_LENGTH * lengths).any():  # never true of a NaN
+        raise VolumeError(
+            header.path, "its spacings contradict its space directions", _CONVERT_AGAIN
+        )
 
 
 def _factors(
