@@ -24,8 +24,7 @@ from napari_hirescam.io.reading import Reading
 
 GZIP_MAGIC = b"\x1f\x8b"
 STEP_BYTES = 8 << 20
-# Of the gzip reader each piece comes as an object of its own, best one that fits the cache.
-_PIECE_BYTES = 256 << 10
+_BUFFER_BYTES = 512 << 10
 COPY_AGAIN = "Copy or export it again"
 
 # No deflate stream expands further than this, so a larger claim is false before a byte is read.
@@ -103,7 +102,7 @@ def open_member(path: Path, info: zipfile.ZipInfo) -> Iterator[BinaryIO]:
             else:
                 # A deflated member lacks but a gzip file's first and last bytes; with them the
                 # gzip reader unpacks it and compares length and checksum on the way.
-                with _unpacked(io.BufferedReader(_AsGzip(file, info), 1 << 19)) as stream:
+                with _unpacked(io.BufferedReader(_AsGzip(file, info), _BUFFER_BYTES)) as stream:
                     yield stream
 
 
@@ -149,13 +148,10 @@ def fill_part(
     flat: Any = array.reshape(-1, order="A").view(np.uint8)
     room = memoryview(flat)
     total = len(room) if total is None else total
-    done = next_step = 0
+    done = 0
     while done < len(room):
-        if done == next_step:
-            reading.step(before + done, total)
-            next_step += STEP_BYTES
-        end = min(done + _PIECE_BYTES, next_step)
-        count = stream.readinto(room[done:end])  # type: ignore[attr-defined]
+        reading.step(before + done, total)
+        count = stream.readinto(room[done : done + STEP_BYTES])  # type: ignore[attr-defined]
         if not count:
             raise VolumeError(
                 path,
@@ -251,8 +247,12 @@ def first_bytes(content: bytes, most: int) -> bytes:
 
 
 def _unpacked(file: BinaryIO) -> Any:
-    from isal import igzip
+    from isal import igzip, isal_zlib
 
+    # What IGzipFile itself reads from; through IGzipFile each piece is copied once more.
+    reader: Any = getattr(isal_zlib, "_GzipReader", None)
+    if reader is not None:
+        return io.BufferedReader(reader(file, _BUFFER_BYTES), _BUFFER_BYTES)
     unpack: Any = igzip.IGzipFile
     return unpack(fileobj=file, mode="rb")
 
