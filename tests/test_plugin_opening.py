@@ -6,9 +6,12 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image, Labels
+from napari.qt.threading import FunctionWorker
 from npe2 import PluginManifest
 from plugin_cases import make_volume, write_ct
 from qtpy.QtCore import QTimer
@@ -37,8 +40,20 @@ def installed(npe2pm):
 
 
 @pytest.fixture
-def opening(viewer) -> Opening:
-    return Opening.of(viewer)
+def layers() -> ViewerModel:
+    """A viewer without a window, which most of these need none of."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def opening(qtbot, layers) -> Opening:
+    opening = Opening.of(layers)
+    yield opening
+    opening.stop()
+    FunctionWorker.await_workers(5000)
+    if opening.window is not None:
+        opening.window.deleteLater()
+    opening.abandon()
 
 
 @pytest.fixture
@@ -96,7 +111,7 @@ def test_a_script_gets_its_layers_at_once(viewer, installed, tmp_path):
     assert isinstance(layer, Image)
 
 
-def test_one_bad_file_of_three_is_named_and_the_others_open(qtbot, viewer, opening, tmp_path, told):
+def test_one_bad_file_of_three_is_named_and_the_others_open(qtbot, layers, opening, tmp_path, told):
     good = [write_ct(tmp_path / name) for name in ("first.nii.gz", "last.nii.gz")]
     bad = tmp_path / "cut.nii.gz"
     bad.write_bytes(good[0].read_bytes()[:-300])
@@ -104,13 +119,13 @@ def test_one_bad_file_of_three_is_named_and_the_others_open(qtbot, viewer, openi
     opening.refused.connect(refused.append)
     opening.open([good[0], bad, good[1]])
     wait_until_done(qtbot, opening)
-    assert [layer.name for layer in viewer.layers] == ["first", "last"]
+    assert [layer.name for layer in layers.layers] == ["first", "last"]
     (message,) = told()
     assert "cut.nii.gz" in message
     assert refused[0].remedy in message
 
 
-def test_the_first_picture_is_shown_before_the_rest_is_read(qtbot, viewer, opening, reader):
+def test_the_first_picture_is_shown_before_the_rest_is_read(qtbot, layers, opening, reader):
     go_on = threading.Event()
 
     def read(*, preview, progress, **_options):
@@ -125,10 +140,10 @@ def test_the_first_picture_is_shown_before_the_rest_is_read(qtbot, viewer, openi
     # It took long enough for the window to come up, which does not bar napari's.
     qtbot.waitUntil(lambda: opening.window.isVisible(), timeout=5000)
     assert not opening.window.isModal()
-    assert not viewer.layers
+    assert not layers.layers
     go_on.set()
     wait_until_done(qtbot, opening)
-    assert len(viewer.layers) == 1
+    assert len(layers.layers) == 1
     assert not opening.window.isVisible()
 
 
@@ -140,7 +155,7 @@ def test_what_is_read_in_no_time_opens_no_window(qtbot, opening, reader):
     assert not opening.window.isVisible()
 
 
-def test_cancel_stops_the_reading_and_what_waits(qtbot, viewer, opening, reader, told):
+def test_cancel_stops_the_reading_and_what_waits(qtbot, layers, opening, reader, told):
     reading = threading.Event()
 
     def endless(*, should_stop, **_options):
@@ -156,7 +171,7 @@ def test_cancel_stops_the_reading_and_what_waits(qtbot, viewer, opening, reader,
     opening.window.show()
     opening.window.findChild(QPushButton).click()
     wait_until_done(qtbot, opening)
-    assert not viewer.layers
+    assert not layers.layers
     assert told() == []
 
 
@@ -172,7 +187,7 @@ def test_bytes_of_a_huge_file_fit_into_the_progress(qtbot, opening, reader):
     assert opening.window._bar.value() == opening.window._bar.maximum()
 
 
-def test_slices_that_are_dropped_together_are_one_series(qtbot, viewer, opening, reader, tmp_path):
+def test_slices_that_are_dropped_together_are_one_series(qtbot, layers, opening, reader, tmp_path):
     files = [tmp_path / f"{k}.dcm" for k in range(5)]
     frames = tuple(Frame(file, "", str(k), None, (0, 0, k)) for k, file in enumerate(files))
     reads = []
@@ -184,11 +199,11 @@ def test_slices_that_are_dropped_together_are_one_series(qtbot, viewer, opening,
     reader.update({file.name: read for file in files})
     opening.open(files)
     wait_until_done(qtbot, opening)
-    assert len(reads) == len(viewer.layers) == 1
+    assert len(reads) == len(layers.layers) == 1
 
 
 def test_slices_that_are_refused_together_are_refused_once(
-    qtbot, viewer, opening, reader, tmp_path, told
+    qtbot, layers, opening, reader, tmp_path, told
 ):
     def refuse(**_options):
         raise VolumeError(tmp_path, "it is not a volume", "Choose another")
@@ -198,7 +213,36 @@ def test_slices_that_are_refused_together_are_refused_once(
     opening.open([*(tmp_path / f"{k}.dcm" for k in range(5)), tmp_path / "mask.nii.gz"])
     wait_until_done(qtbot, opening)
     assert len(told()) == 1
-    assert len(viewer.layers) == 1
+    assert len(layers.layers) == 1
+
+
+def test_the_two_halves_of_a_nifti_pair_are_one_volume(qtbot, layers, opening, tmp_path):
+    pair = tmp_path / "scan.img"
+    nib.Nifti1Pair(make_volume().voxels, np.diag([2, 2, 3, 1.0])).to_filename(pair)
+    opening.open([tmp_path / "scan.hdr", pair, write_ct(tmp_path / "scan.nii.gz")])
+    wait_until_done(qtbot, opening)
+    assert [layer.name for layer in layers.layers] == ["scan", "scan [1]"]
+
+
+def test_closing_the_window_ends_the_reading(qtbot, make_napari_viewer, reader):
+    ended = threading.Event()
+    reading = threading.Event()
+
+    def endless(*, should_stop, **_options):
+        reading.set()
+        while not should_stop():
+            threading.Event().wait(0.005)
+        ended.set()
+        raise Cancelled("stopped")
+
+    reader["scan"] = endless
+    viewer = make_napari_viewer()
+    opening = Opening.of(viewer)
+    opening.open(["scan", "next"])
+    qtbot.waitUntil(reading.is_set, timeout=5000)
+    viewer.close()
+    qtbot.waitUntil(ended.is_set, timeout=5000)
+    assert not opening.busy
 
 
 # -- questions -------------------------------------------------------------------------------
@@ -232,7 +276,7 @@ def asked(qtbot, opening, kind):
     return opening.dialog
 
 
-def test_of_several_series_the_chosen_ones_open(qtbot, viewer, opening, reader):
+def test_of_several_series_the_chosen_ones_open(qtbot, layers, opening, reader):
     seen: list[str] = []
     reader["folder"] = series(seen)
     opening.open(["folder"])
@@ -241,25 +285,25 @@ def test_of_several_series_the_chosen_ones_open(qtbot, viewer, opening, reader):
     chooser.accept()
     wait_until_done(qtbot, opening)
     assert seen == ["a", "b"]
-    assert [layer.name for layer in viewer.layers] == ["series a", "series b"]
+    assert [layer.name for layer in layers.layers] == ["series a", "series b"]
 
 
-def test_a_choice_that_is_cancelled_opens_nothing_and_goes_on(qtbot, viewer, opening, reader, told):
+def test_a_choice_that_is_cancelled_opens_nothing_and_goes_on(qtbot, layers, opening, reader, told):
     reader["folder"] = series()
     reader["other.nii.gz"] = lambda **_options: make_volume()
     opening.open(["folder", "other.nii.gz"])
     asked(qtbot, opening, SeriesChooser).reject()
     wait_until_done(qtbot, opening)
-    assert [layer.name for layer in viewer.layers] == ["chest"]
+    assert [layer.name for layer in layers.layers] == ["chest"]
     assert told() == []
 
 
-def test_phases_open_as_one_layer_with_a_time_axis(qtbot, viewer, opening, reader):
+def test_phases_open_as_one_layer_with_a_time_axis(qtbot, layers, opening, reader):
     reader["folder"] = series()
     opening.open(["folder"])
     asked(qtbot, opening, SeriesChooser)._time.click()
     wait_until_done(qtbot, opening)
-    (layer,) = viewer.layers
+    (layer,) = layers.layers
     assert layer.data.shape == (2, 24, 40, 40)
     assert "time axis" in placement_doubt(layer)
     assert layer.axis_labels == ("time", "inferior", "posterior", "left")
@@ -271,12 +315,12 @@ def test_phases_open_as_one_layer_with_a_time_axis(qtbot, viewer, opening, reade
     )
 
 
-def test_phases_on_different_grids_get_no_common_time_axis(qtbot, viewer, opening, reader, told):
+def test_phases_on_different_grids_get_no_common_time_axis(qtbot, layers, opening, reader, told):
     reader["folder"] = series(shift=1.0)
     opening.open(["folder"])
     asked(qtbot, opening, SeriesChooser)._time.click()
     wait_until_done(qtbot, opening)
-    assert not viewer.layers
+    assert not layers.layers
     assert "another grid" in told()[0]
 
 
@@ -297,7 +341,8 @@ def press(dialog, words: str) -> None:
     button.click()
 
 
-def test_every_repair_is_asked_for_and_marked(qtbot, viewer, opening, reader):
+def test_every_repair_is_asked_for_and_marked(qtbot, viewer, reader):
+    opening = Opening.of(viewer)
     reader["gap"] = needs_consent
     opening.open(["gap"])
     press(asked(qtbot, opening, ConsentDialog), "Leave out the odd slices")
@@ -313,7 +358,7 @@ def test_every_repair_is_asked_for_and_marked(qtbot, viewer, opening, reader):
     assert any(fact.section == "Repairs" for fact in report.facts)
 
 
-def test_without_consent_nothing_opens(qtbot, viewer, opening, reader, told):
+def test_without_consent_nothing_opens(qtbot, layers, opening, reader, told):
     reader["gap"] = needs_consent
     opening.open(["gap"])
     dialog = asked(qtbot, opening, ConsentDialog)
@@ -321,11 +366,12 @@ def test_without_consent_nothing_opens(qtbot, viewer, opening, reader, told):
     assert [button.text() for button in default] == ["Do not open"]
     press(dialog, "Do not open")
     wait_until_done(qtbot, opening)
-    assert not viewer.layers
+    assert not layers.layers
     assert told() == []
 
 
-def test_a_flawless_scan_opens_without_a_report(qtbot, viewer, opening, reader):
+def test_a_flawless_scan_opens_without_a_report(qtbot, viewer, reader):
+    opening = Opening.of(viewer)
     facts = (Fact("Slices", "Spacing", "2.5 mm"),)
     reader["fine"] = lambda **_options: sourced(make_volume(), Path("fine"), facts=facts)
     opening.open(["fine"])
@@ -344,7 +390,7 @@ def test_the_panel_chooses_what_it_opened_and_reports_on_it(qtbot, viewer, widge
     assert Fact("Remarks", "1", "Odd.") in report.facts
 
 
-def test_a_mask_opens_with_its_names_and_colours(qtbot, viewer, opening, reader):
+def test_a_mask_opens_with_its_names_and_colours(qtbot, layers, opening, reader):
     from napari_hirescam.plugin.mask_layers import segments_of
     from napari_hirescam.source import Segment
     from napari_hirescam.volume import Quantity
@@ -357,11 +403,11 @@ def test_a_mask_opens_with_its_names_and_colours(qtbot, viewer, opening, reader)
     )
     opening.open(["organs"])
     wait_until_done(qtbot, opening)
-    (layer,) = viewer.layers
+    (layer,) = layers.layers
     assert isinstance(layer, Labels)
     np.testing.assert_allclose(layer.get_color(5)[:3], (1, 0, 0), atol=0.01)
     place = layer.data_to_world((4, 5, 6))
-    viewer.dims.set_point(0, place[0])
+    layers.dims.set_point(0, place[0])
     status = layer.get_status(
         place, view_direction=np.array([1.0, 0, 0]), dims_displayed=[1, 2], world=True
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _STEPS = 1000
 # Names of files that hold a scan each; the slices of a series have other names, or none.
 _WHOLE = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npz", ".zip", ".hdr", ".img")
+_PAIR = (".hdr", ".img")
 
 
 @dataclass(frozen=True)
@@ -187,9 +189,10 @@ class Opening(QObject):
             layer = add_layer(viewer, layer_from_volume(volume))
             self._forget_files_of(volume)
         self.opened.emit(layer)
-        tell_notes(volume)
         if is_doubtful(volume):
-            self._show_report(volume)
+            self._show_report(volume)  # in which the notes are, too
+        else:
+            tell_notes(volume)
 
     def _on_failed(self, error: HirescamError) -> None:
         if isinstance(error, ChoiceNeededError):
@@ -244,10 +247,14 @@ class Opening(QObject):
     # -- slices that were dropped together ------------------------------------------------------
 
     def _forget_files_of(self, volume: Volume) -> None:
-        """Take files out of the line that are slices of what was just read."""
+        """Take files out of the line that are parts of what was just read."""
         if volume.source is None or self._request is None or self._request.series is not None:
             return
         known = {frame.path.resolve() for frame in volume.source.frames if frame is not None}
+        path = self._request.path.resolve()
+        if path.suffix.lower() in _PAIR:  # one of NIfTI's two halves
+            halves = path.parent.glob(f"{escape(path.stem)}.*")
+            known |= {half for half in halves if half.suffix.lower() in _PAIR}
         if known:
             self._queue = [one for one in self._queue if one.path.resolve() not in known]
 
