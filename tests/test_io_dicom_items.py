@@ -406,3 +406,13 @@ def test_whose_scan_it_is_is_told_only_when_asked(tmp_path):
     assert told_now["Study date"] == "20260131"
     assert told_now["Institution"] == "St. Nowhere"
     assert io.identifying_facts(tmp_path) == dicom.identifying_facts(tmp_path)
+
+
+def test_of_two_patients_in_a_folder_both_are_told(tmp_path):
+    save_all(make_series(3, SeriesNumber=1, PatientName="Doe^Jane"), tmp_path)
+    other = make_series(3, SeriesNumber=2, PatientName="Roe^Rick")
+    save_all(other, tmp_path)
+    told_now = {fact.name: fact.value for fact in io.identifying_facts(tmp_path)}
+    assert told_now["Patient's name"] == "Doe^Jane; Roe^Rick"
+    (fact,) = io.identifying_facts(tmp_path / other[0].name)
+    assert fact.value == "Roe^Rick"

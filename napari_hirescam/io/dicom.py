@@ -115,7 +115,8 @@ def picture(path: Path, key: str, reading: Reading) -> Picture:
 def identifying_facts(path: Path, reading: Reading | None = None) -> tuple[Fact, ...]:
     """Whose scan it is: only ever read when somebody asks for it."""
     found = scan(path, reading or Reading())
-    return identity(found.series[0].first)
+    named = [one.first for one in found.series if any(h.path == path for h in one.slices)]
+    return identity(named or [one.first for one in found.series])
 
 
 def _for_mask(series: Series, reading: Reading) -> Reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,27 +31,38 @@ _SHORTEST_WORD = 4
 """Shorter ones, "CT" or "Lee", would be found in descriptions by chance."""
 
 
-def identity(header: SliceHeader) -> tuple[Fact, ...]:
-    """Read whose scan it is.
+def identity(headers: Sequence[SliceHeader]) -> tuple[Fact, ...]:
+    """Read whose scans these are.
+
+    Parameters
+    ----------
+    headers
+        One slice of each series; where they differ, all that is said is told.
 
     Raises
     ------
     VolumeError
-        If the file cannot be read any more.
+        If a file cannot be read any more.
     """
-    try:
-        dataset = _read(header.path)
-        told = [
-            Fact("Identifying", name, str(dataset.get(keyword) or ""))
-            for keyword, name in _IDENTIFYING.items()
-        ]
-    except Exception as exc:  # a damaged file makes pydicom raise anything
-        raise VolumeError(
-            header.path,
-            f"its header cannot be read ({type(exc).__name__})",
-            "Copy or export it again",
-        ) from exc
-    return tuple(fact for fact in told if fact.value)
+    said: dict[str, dict[str, None]] = {name: {} for name in _IDENTIFYING.values()}
+    for header in headers:
+        try:
+            dataset = _read(header.path)
+            values = {
+                name: str(dataset.get(keyword) or "") for keyword, name in _IDENTIFYING.items()
+            }
+        except Exception as exc:  # a damaged file makes pydicom raise anything
+            raise VolumeError(
+                header.path,
+                f"its header cannot be read ({type(exc).__name__})",
+                "Copy or export it again",
+            ) from exc
+        for name, value in values.items():
+            if value:
+                said[name][value] = None
+    return tuple(
+        Fact("Identifying", name, "; ".join(values)) for name, values in said.items() if values
+    )
 
 
 def without_identity(series: Series) -> Series:
