@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
-from glob import escape
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError
 from napari_hirescam.plugin.consent_dialog import ConsentDialog
 from napari_hirescam.plugin.ct_layers import layer_from_volume
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
+from napari_hirescam.plugin.opening_line import OpeningLine, Request
 from napari_hirescam.plugin.opening_window import OpeningWindow
 from napari_hirescam.plugin.series_chooser import SeriesChooser
 from napari_hirescam.plugin.time_series import (
@@ -36,19 +36,6 @@ if TYPE_CHECKING:
     from napari_hirescam.volume import Volume
 
 _STEPS = 1000
-# Names of files that hold a scan each; the slices of a series have other names, or none.
-_WHOLE = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npz", ".zip", ".hdr", ".img")
-_PAIR = (".hdr", ".img")
-
-
-@dataclass(frozen=True)
-class _Request:
-    """One thing to read: a path, an item of it or, along a time axis, several."""
-
-    path: Path
-    series: str | None = None
-    allow: frozenset[Repair] = frozenset()
-    times: tuple[str, ...] = ()
 
 
 class Opening(QObject):
@@ -72,8 +59,8 @@ class Opening(QObject):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = weakref.ref(viewer)
-        self._queue: list[_Request] = []
-        self._request: _Request | None = None
+        self._line = OpeningLine()
+        self._request: Request | None = None
         self._current = CurrentJob()
         self._window: OpeningWindow | None = None
         #: The question that waits for its answer.
@@ -95,7 +82,7 @@ class Opening(QObject):
     @property
     def busy(self) -> bool:
         """True while something is read, waits to be read or is asked."""
-        return bool(self._queue) or self._request is not None
+        return len(self._line) > 0 or self._request is not None
 
     @property
     def window(self) -> OpeningWindow | None:
@@ -110,19 +97,19 @@ class Opening(QObject):
         allow: Collection[Repair] = (),
     ) -> None:
         """Read paths and add their layers, each when it is there."""
-        self._queue += [_Request(Path(path), series, frozenset(allow)) for path in paths]
+        self._line.append(paths, series, allow)
         self.busy_changed.emit()
         self._soon.start()
 
     def stop(self) -> None:
         """Stop what is read and forget what waits."""
-        self._queue.clear()
+        self._line.clear()
         if self._current.job is not None:
             self._current.job.stop()
 
     def abandon(self) -> None:
         """Stop, and have no more to do with the window; for when it closes."""
-        self._queue.clear()
+        self._line.clear()
         self._soon.stop()
         self._current.abandon()
         self._request, self._window, self.dialog = None, None, None
@@ -132,16 +119,16 @@ class Opening(QObject):
     def _next(self) -> None:
         if self._request is not None:
             return
-        if not self._queue or self._viewer() is None:
-            self._queue.clear()
+        if not len(self._line) or self._viewer() is None:
+            self._line.clear()
             if self._window is not None:
                 self._window.end()
             self.busy_changed.emit()
             return
-        request = self._queue.pop(0)
+        request = self._line.take()
         self._request = request
         window = self._progress_window()
-        window.begin(request.path.name or str(request.path), len(self._queue))
+        window.begin(request.path.name or str(request.path), len(self._line))
         tell_picture = self._pictured.emit
 
         def read(progress: Progress, should_stop: ShouldStop) -> Volume | TimeSeries:
@@ -173,7 +160,7 @@ class Opening(QObject):
         self._current.job = job
         job.start()
 
-    def _show_picture(self, request: _Request, picture: Picture) -> None:
+    def _show_picture(self, request: Request, picture: Picture) -> None:
         if request is self._request and self._window is not None:
             self._window.show_picture(picture)
 
@@ -187,7 +174,8 @@ class Opening(QObject):
         else:
             volume = read
             layer = add_layer(viewer, layer_from_volume(volume))
-            self._forget_files_of(volume)
+            if self._request is not None:
+                self._line.forget_parts(volume, self._request)
         self.opened.emit(layer)
         if is_doubtful(volume):
             self._show_report(volume)  # in which the notes are, too
@@ -201,7 +189,8 @@ class Opening(QObject):
             name = self._asked_path().name
             self._ask(ConsentDialog(error, name, self._parent()))
         else:
-            self._forget_files_beside()
+            if self._request is not None:
+                self._line.forget_beside(self._request)
             tell_error(error)
             self.refused.emit(error)
 
@@ -230,46 +219,20 @@ class Opening(QObject):
         request, self._request = self._request, None
         if dialog is None or request is None:
             return
+        answer: list[Request] = []
         if isinstance(dialog, ConsentDialog):
             if dialog.repair is not None:
-                agreed = replace(request, allow=request.allow | {dialog.repair})
-                self._queue.insert(0, agreed)
+                answer = [replace(request, allow=request.allow | {dialog.repair})]
         elif dialog.result() == SeriesChooser.DialogCode.Accepted:
-            chosen = [replace(request, series=key) for key in dialog.keys]
+            answer = [replace(request, series=key) for key in dialog.keys]
             if dialog.as_time:
-                chosen = [replace(request, times=dialog.keys)]
-            self._queue[:0] = chosen
-        if not self._queue or self._queue[0].path != request.path:  # the answer was no
-            self._forget_files_beside(request)
+                answer = [replace(request, times=dialog.keys)]
+        if answer:
+            self._line.put_first(answer)
+        else:
+            self._line.forget_beside(request)
         dialog.deleteLater()
         self._soon.start()
-
-    # -- slices that were dropped together ------------------------------------------------------
-
-    def _forget_files_of(self, volume: Volume) -> None:
-        """Take files out of the line that are parts of what was just read."""
-        if volume.source is None or self._request is None or self._request.series is not None:
-            return
-        known = {frame.path.resolve() for frame in volume.source.frames if frame is not None}
-        path = self._request.path.resolve()
-        if path.suffix.lower() in _PAIR:  # one of NIfTI's two halves
-            halves = path.parent.glob(f"{escape(path.stem)}.*")
-            known |= {half for half in halves if half.suffix.lower() in _PAIR}
-        if known:
-            self._queue = [one for one in self._queue if one.path.resolve() not in known]
-
-    def _forget_files_beside(self, request: _Request | None = None) -> None:
-        """Of slices that were dropped together, let one refusal speak for all."""
-        request = request or self._request
-        if request is None or not _may_be_slice(request.path):
-            return
-        self._queue = [
-            one
-            for one in self._queue
-            if one.path == request.path
-            or one.path.parent != request.path.parent
-            or not _may_be_slice(one.path)
-        ]
 
     # -- windows -------------------------------------------------------------------------------
 
@@ -319,10 +282,6 @@ def main_window(title: str) -> QMainWindow | None:
     shown = [w for w in windows if w.isVisible()] or windows
     titled = [w for w in shown if w.windowTitle() == title]
     return next(iter(titled or shown), None)
-
-
-def _may_be_slice(path: Path) -> bool:
-    return not path.is_dir() and not path.name.lower().endswith(_WHOLE)
 
 
 def _in_steps(progress: Progress) -> Progress:
