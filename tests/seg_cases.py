@@ -20,6 +20,7 @@ PATIENT = {
     "StudyDate": "20200304",
     "AccessionNumber": "A-99",
     "InstitutionName": "General Hospital",
+    "StudyDescription": "Schädel für Jörg",
     "SpecificCharacterSet": "ISO_IR 100",
 }
 

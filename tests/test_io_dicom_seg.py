@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from dicom_factory import SAGITTAL, TILTED, save_all
 from nifti_factory import save
+from pydicom.uid import generate_uid
 from seg_cases import PATIENT, blobs, enhanced, others_seg, patient_series, read_series
 
 from napari_hirescam import io
@@ -20,6 +21,7 @@ from napari_hirescam.io import ChoiceNeededError, ConsentNeededError
 from napari_hirescam.source import Repair, Segment
 from napari_hirescam.volume import Quantity
 
+PRONE = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 OBLIQUE = (0.954, -0.208, 0.215, 0.279, 0.88, -0.384)
 SEGMENTS = (Segment(5, "Leber, groß", (1.0, 0.0, 0.0)), Segment(52, "kidney_left"))
 
@@ -79,7 +81,9 @@ def test_it_belongs_to_the_patient_and_the_study_and_says_who_made_it(tmp_path):
     seg, source = pydicom.dcmread(path), pydicom.dcmread(ct.source.frames[0].path)
     for name in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientID", "AccessionNumber"):
         assert seg[name].value == source[name].value
-    assert seg.PatientName == "Müller^Jörg"  # written in another character set than the CT's
+    # Written in another character set than the CT's.
+    assert seg.PatientName == "Müller^Jörg"
+    assert seg.StudyDescription == "Schädel für Jörg"
     assert seg.SeriesInstanceUID != source.SeriesInstanceUID
     assert seg.Manufacturer == "napari-hirescam"
     assert seg.ContentDescription == "a" * 64
@@ -107,7 +111,7 @@ def test_nothing_that_identifies_the_patient_gets_into_what_is_read(tmp_path):
             assert value not in told
 
 
-@pytest.mark.parametrize("orientation", [SAGITTAL, TILTED, OBLIQUE])
+@pytest.mark.parametrize("orientation", [PRONE, SAGITTAL, TILTED, OBLIQUE])
 def test_each_slices_pixels_are_the_nearest_voxels_of_a_turned_or_straightened_ct(
     tmp_path, orientation
 ):
@@ -146,7 +150,7 @@ def test_inserted_and_evened_slices_are_not_in_the_series_and_not_in_the_file(tm
     assert ct.voxels.shape[0] == 7
     assert seg.NumberOfFrames == 6
 
-    slices = patient_series(7)
+    slices = patient_series(7, SpacingBetweenSlices=2.0)
     for k, one in enumerate(slices[4:]):
         one.dataset.ImagePositionPatient[2] = 50 + 3 * k
     ct = io.read_volume(save_all(slices, tmp_path / "uneven"), allow=["even-spacing"])
@@ -320,6 +324,40 @@ def test_without_its_series_the_planes_say_where_it_lies_and_gaps_are_background
     np.testing.assert_array_equal(read.voxels, mask[1:7])
     np.testing.assert_allclose(read.grid.to_world((0, 0, 0)), ct.grid.to_world((1, 0, 0)))
     assert any("3 slices" in note for note in read.source.notes)
+
+
+@pytest.mark.parametrize("offset", [(3.3, 0, 0), (0, 0, 0.9), (0, 0, 40)])
+def test_planes_that_lie_on_no_slice_of_the_series_beside_it_keep_their_own_place(tmp_path, offset):
+    ct = read_series(tmp_path / "ct")
+    mask = np.zeros(ct.voxels.shape, np.uint8)
+    mask[2:5, 2, 3] = 1
+    path = write(ct, tmp_path / "ct" / "seg.dcm", mask)
+    dataset = pydicom.dcmread(path)
+    for item in dataset.PerFrameFunctionalGroupsSequence:
+        place = item.PlanePositionSequence[0]
+        place.ImagePositionPatient = list(np.add(place.ImagePositionPatient, offset))
+    dataset.save_as(path)
+    read = io.read_volume(path)
+    assert read.source.frames == ()
+    left, posterior, superior = offset
+    np.testing.assert_allclose(
+        read.grid.to_world(np.argwhere(read.voxels)[0]),
+        np.add(ct.grid.to_world((2, 2, 3)), (-superior, posterior, left)),
+        atol=1e-6,
+    )
+
+
+def test_a_file_that_is_named_is_read_whatever_else_its_series_holds(tmp_path):
+    ct = read_series(tmp_path / "ct")
+    (tmp_path / "seg").mkdir()
+    path = write(ct, tmp_path / "seg" / "one.dcm")
+    dataset = pydicom.dcmread(path)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.SegmentSequence[0].SegmentLabel = "another"
+    other = path.with_name("two.dcm")
+    dataset.save_as(other)
+    assert io.read_volume(other).segments[0].name == "another"
+    assert io.read_volume(path).segments[0].name == "label 5"
 
 
 def test_planes_that_no_step_explains_are_evened_out_only_when_asked(tmp_path):

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam import __version__
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom_source import (
     LABEL_ELEMENT,
@@ -18,6 +17,7 @@ from napari_hirescam.io.dicom_source import (
     common_fields,
     long_string,
     put_dataset,
+    software_version,
     source_slices,
 )
 from napari_hirescam.io.organ_codes import Code, codes_of
@@ -163,7 +163,7 @@ def _description(number: int, segment: Segment, algorithm: str) -> Any:
         identification = highdicom.AlgorithmIdentificationSequence(
             name=long_string(name or "unknown"),
             family=codes.DCM.ArtificialIntelligence,
-            version=__version__ if name == algorithm else "unknown",
+            version=software_version() if name == algorithm else "unknown",
         )
     item = highdicom.seg.SegmentDescription(
         segment_number=number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam import __version__
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom_planes import plane_grid, regular_step
 from napari_hirescam.io.writing import as_json, put
@@ -176,13 +176,21 @@ def common_fields(slices: SourceSlices, description: str) -> dict[str, Any]:
         "instance_number": 1,
         "manufacturer": "napari-hirescam",
         "manufacturer_model_name": "napari-hirescam",
-        "software_versions": __version__,
+        "software_versions": software_version(),
         "device_serial_number": "0",
         "series_description": long_string(description),
         "content_description": long_string(description),
         "specific_character_set": "ISO_IR 192",
         "plane_positions": _plane_positions(slices) if slices.is_multiframe else None,
     }
+
+
+def software_version() -> str:
+    """Our own version, as it was installed."""
+    try:
+        return version("napari-hirescam")
+    except PackageNotFoundError:  # run from its sources
+        return "unknown"
 
 
 def long_string(text: str) -> str:
@@ -203,7 +211,6 @@ def _header(file: Path, tags: list[str] | None) -> Any:
 
     try:
         dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
-        dataset.decode()  # to the one character set of what is written
     except FileNotFoundError as exc:
         raise VolumeError(
             file,
@@ -309,7 +316,7 @@ def _own_slice(values: npt.NDArray[Any], grid: Grid, plane: Grid) -> npt.NDArray
     k, *low = np.minimum(first, last).tolist()
     rows, columns = plane.shape[1:]
     pixels = values[k, low[0] : low[0] + rows, low[1] : low[1] + columns]
-    return np.flip(pixels, [axis for axis in (0, 1) if last[axis + 1] < first[axis + 1]])
+    return np.flip(pixels, tuple(axis for axis in (0, 1) if last[axis + 1] < first[axis + 1]))
 
 
 def _around(

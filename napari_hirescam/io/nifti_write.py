@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.frame import IPL_TO_RAS
-from napari_hirescam.io.writing import SAME_PLACE_MM, as_json, lies_as_in, put, storable
+from napari_hirescam.io.writing import SAME_PLACE_MM, as_json, geometry_fields, put, storable
 from napari_hirescam.safe_write import Section
-from napari_hirescam.source import Repair, Segment, Source
+from napari_hirescam.source import Repair, Repaired, Segment, Source
 from napari_hirescam.volume import Grid
 
 _SCANNER = 1  # the form code "scanner-based anatomical coordinates"
@@ -96,16 +96,14 @@ def write_nifti(
 def _header(values: npt.NDArray[Any], grid: Grid, like: Source | None) -> Any:
     import nibabel as nib
 
-    known = like if like is not None and lies_as_in(like, "NIfTI", grid) else None
-    large = max(values.shape) > _LONGEST_AXIS
-    if known is not None:
-        large = large or int(known.stored_geometry.get("sizeof_hdr", 0)) == _NIFTI_2
+    known = geometry_fields(like, "NIfTI")
+    large = max(values.shape) > _LONGEST_AXIS or int(known.get("sizeof_hdr", 0)) == _NIFTI_2
     kind: Any = nib.Nifti2Header if large else nib.Nifti1Header
     header = kind(endianness="<")
     header.set_data_dtype(values.dtype)
     header.set_data_shape(values.shape)
     header.set_slope_inter(1, 0)
-    if known is not None and _take_geometry(header, known, grid):
+    if like is not None and known and _take_geometry(header, known, like.repaired, grid):
         return header
     ras = IPL_TO_RAS @ grid.affine
     header.set_qform(ras, _SCANNER)
@@ -117,13 +115,15 @@ def _header(values: npt.NDArray[Any], grid: Grid, like: Source | None) -> Any:
     return header
 
 
-def _take_geometry(header: Any, like: Source, grid: Grid) -> bool:
+def _take_geometry(
+    header: Any, stored: Mapping[str, Any], repaired: Sequence[Repaired], grid: Grid
+) -> bool:
     """Copy the source's fields; False, with the header as it was, if they do not say `grid`."""
     before = header.copy()
-    for name, value in like.stored_geometry.items():
+    for name, value in stored.items():
         if name != "sizeof_hdr":
             header[name] = value
-    done = {repaired.repair for repaired in like.repaired}
+    done = {one.repair for one in repaired}
     if Repair.USE_SFORM in done:
         header["qform_code"] = 0
     if Repair.USE_QFORM in done:
@@ -135,7 +135,7 @@ def _take_geometry(header: Any, like: Source, grid: Grid) -> bool:
             return True
     except ValueError:  # a quaternion or an affine that is none
         pass
-    for name in like.stored_geometry:
+    for name in stored:
         header[name] = before[name]
     return False
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.frame import IPL_TO_LPS
-from napari_hirescam.io.writing import SAME_PLACE_MM, as_json, lies_as_in, put, storable
+from napari_hirescam.io.writing import SAME_PLACE_MM, as_json, geometry_fields, put, storable
 from napari_hirescam.safe_write import Section
 from napari_hirescam.source import Segment, Source
 from napari_hirescam.volume import FloatArray, Grid
@@ -92,8 +92,7 @@ def write_nrrd(
     if not path.name.lower().endswith(".nrrd"):
         raise VolumeError(path, "the name is not that of a NRRD file", "End it in .nrrd")
     values = storable(values, grid)
-    known = like if like is not None and lies_as_in(like, "NRRD", grid) else None
-    place = _stored_place(known, grid) if known is not None else None
+    place = _stored_place(geometry_fields(like, "NRRD"), grid)
     pairs = _segment_pairs(values, segments)
     if provenance is not None:
         pairs["provenance"] = as_json(provenance)
@@ -145,10 +144,9 @@ def _vector(numbers: FloatArray) -> str:
     return f"({','.join(repr(float(number)) for number in numbers)})"
 
 
-def _stored_place(like: Source, grid: Grid) -> dict[str, str] | None:
+def _stored_place(known: Mapping[str, Any], grid: Grid) -> dict[str, str] | None:
     """The source's own text for its place, if it says `grid`."""
-    stored = {name: str(like.stored_geometry[name]) for name in _PLACING
-              if name in like.stored_geometry}  # fmt: skip
+    stored = {name: str(known[name]) for name in _PLACING if name in known}
     signs = _SIGNS.get(stored.get("space", "").strip().lower())
     units = re.findall(r'"([^"]*)"', stored.get("space units", ""))
     if signs is None or any(unit not in {"mm", "millimeter"} for unit in units):

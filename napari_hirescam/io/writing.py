@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,6 @@ def as_json(provenance: dict[str, Any]) -> str:
     return json.dumps(provenance, sort_keys=True, allow_nan=False)
 
 
-def lies_as_in(like: Source | None, format_name: str, grid: Grid) -> bool:
-    """True if a grid is the one of a file in this format, whose geometry fields are known."""
-    return (
-        like is not None
-        and like.format == format_name
-        and bool(like.stored_geometry)
-        and grid.same_place_as(like.grid, SAME_PLACE_MM)
-    )
+def geometry_fields(like: Source | None, format_name: str) -> Mapping[str, Any]:
+    """The fields that place a source's voxels, if it is a file of this format."""
+    return like.stored_geometry if like is not None and like.format == format_name else {}
