@@ -151,3 +151,19 @@ def test_memory_is_not_judged_where_the_system_does_not_tell(tmp_path, monkeypat
 def test_available_memory_is_a_sensible_number_of_bytes():
     available = reading.available_memory()
     assert available is None or 1 << 24 < available < 1 << 50
+
+
+@pytest.mark.parametrize("offset", [1e9, -1e30])
+def test_a_place_far_from_any_scanner_is_refused(tmp_path, offset):
+    path = patch(save(tmp_path / "far.nii"), 292, np.float32(offset).tobytes())
+    refuses(path, "km away from the scanner")
+
+
+def test_a_grid_that_would_grow_out_of_all_measure_is_refused(tmp_path):
+    # Columns of 0.01 x 0.01 x 20 mm that stand on a corner: 336 would become a billion.
+    u, v, w = np.array([1, -1, 0]), np.array([1, 1, -2]), np.array([1, 1, 1])
+    ras = np.eye(4)
+    ras[:3, :3] = np.column_stack(
+        [0.01 * u / 2**0.5, 0.01 * v / 6**0.5, 20 * w / 3**0.5],
+    )
+    refuses(save(tmp_path / "thin.nii", ras=ras), "far from perpendicular")

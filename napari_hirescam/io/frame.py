@@ -43,6 +43,11 @@ _LETTERS = (("I", "S"), ("P", "A"), ("L", "R"))
 # than this fraction of a voxel, while resampling would blur every voxel.
 _STRAIGHT_VOXELS = 0.05
 _LONGEST_AXIS = 32767  # what a NIfTI file can count; no scanner comes near
+_FARTHEST_MM = 1e7  # from the origin of any scanner
+# How many times as many voxels a straight grid may have, and how many it always may: three
+# slices tilted by 45 degrees need about a hundred times.
+_MOST_GROWTH = 256
+_FEW_VOXELS = 1 << 22
 
 
 def _index_axes(affine: FloatArray) -> tuple[int, int, int]:
@@ -90,9 +95,19 @@ def to_volume_axes(
     Raises
     ------
     VolumeError
-        If the straight grid around an oblique volume does not fit into memory.
+        If it lies nowhere near a scanner, or the straight grid around an oblique volume does
+        not fit into memory.
     """
-    turn = _turn(Grid(stored.shape, affine))
+    grid = Grid(stored.shape, affine)
+    with np.errstate(over="ignore", invalid="ignore"):
+        farthest_mm = np.abs(grid.corners_mm()).max()
+    if not farthest_mm <= _FARTHEST_MM:
+        raise VolumeError(
+            subject,
+            f"its header puts it {farthest_mm / 1e6:.3g} km away from the scanner",
+            "Its header is probably damaged: convert it again from the original images",
+        )
+    turn = _turn(grid)
     voxels = np.flip(stored.transpose(turn.order), turn.flipped)
     turned = turn.grid.affine
     straight = _straightened(turn.grid)
@@ -202,7 +217,8 @@ def _covering_grid(grid: Grid, subject: Path) -> Grid:
     spacing = np.array(grid.spacing_mm)
     # A hair less than the extent, so that rounding does not add a slice.
     lengths = np.ceil((high - low) / spacing - 1e-3) + 1
-    if not lengths.max() <= _LONGEST_AXIS:
+    most = _MOST_GROWTH * prod(grid.shape) + _FEW_VOXELS
+    if not (lengths.max() <= _LONGEST_AXIS and prod(lengths) <= most):
         raise VolumeError(
             subject,
             "its axes are so far from perpendicular that no straight grid can hold it",
