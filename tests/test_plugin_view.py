@@ -12,7 +12,8 @@ from napari.qt.threading import FunctionWorker
 from plugin_cases import make_model, write_ct
 
 from napari_hirescam.errors import HirescamError, VolumeError
-from napari_hirescam.plugin.view import load_and_run, window_with_widget
+from napari_hirescam.plugin.opening import Opening
+from napari_hirescam.plugin.view import load_and_run, open_viewer, window_with_widget
 from napari_hirescam.sample import sample_ct_path, sample_model_path
 
 
@@ -30,9 +31,23 @@ def test_a_ct_and_a_model_on_the_command_line_are_run_at_once(make_napari_viewer
         viewer.close()
 
 
-def test_a_ct_that_cannot_be_read_opens_no_window(make_napari_viewer, tmp_path):
+def test_a_model_waits_for_the_ct_that_is_being_opened(make_napari_viewer, qtbot, tmp_path):
+    viewer, widget = window_with_widget(show=False)
+    try:
+        Opening.of(viewer).open([write_ct(tmp_path / "chest.nii.gz")])
+        load_and_run(widget, make_model(tmp_path / "tiny"))
+        qtbot.waitUntil(lambda: widget.explanation is not None, timeout=20000)
+        qtbot.waitUntil(lambda: widget.run_panel.job is None)
+        assert widget.ct.layer.name == "chest"
+    finally:
+        FunctionWorker.await_workers(5000)
+        viewer.close()
+
+
+@pytest.mark.parametrize("open_it", [window_with_widget, open_viewer])
+def test_a_path_without_a_scan_opens_no_window(make_napari_viewer, tmp_path, open_it):
     with pytest.raises(VolumeError, match=r"none\.nii"):
-        window_with_widget(tmp_path / "none.nii", show=False)
+        open_it(tmp_path / "none.nii", show=False)
 
 
 def test_the_demo_writes_its_pictures_maps_and_scores(tmp_path):

@@ -147,10 +147,9 @@ class SeriesChooser(QDialog):
         stretched = last if has_remark else _TITLE_COLUMN
         header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
         table.setColumnHidden(last, not has_remark)
-        for column, words in enumerate(
-            zip(*(_cells(item, more) for item in self._items), strict=True)
-        ):
-            if 0 < column < last and not any(words):
+        columns = zip(*(_cells(item, more) for item in self._items), strict=True)
+        for column, inside in enumerate(columns):
+            if 0 < column < last and not any(inside):
                 table.setColumnHidden(column, True)
         return table
 
