@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from napari_hirescam.volume import Volume
 from torture.cases import Case
 from torture.dicom_series import IDENTIFYING
 from torture.judge import Answer, Made, Scan, Verdict, fault
+from torture.listing import fault_in_listing
 
 _MOST_QUESTIONS = 4
 _TECHNICAL = re.compile(r"Traceback|object at 0x|<class|Errno|Error\(|\bNone\b|numpy|KeyError")
@@ -57,7 +58,10 @@ def examine(case: Case, made: Made) -> Outcome:
         return Outcome(Verdict.CRASH, complaint=traceback.format_exc(limit=-4))
     if not outcome.complaint and outcome.verdict not in case.allowed:
         wanted = " or ".join(sorted(case.allowed))
-        return Outcome(outcome.verdict, outcome.said, f"it should be {wanted}", outcome.repairs)
+        return replace(outcome, complaint=f"it should be {wanted}")
+    if not outcome.complaint:
+        listed = fault_in_listing(made, outcome.verdict, outcome.repairs)
+        return replace(outcome, complaint=listed)
     return outcome
 
 
