@@ -192,7 +192,7 @@ def test_a_ct_beside_a_table_is_left_alone(tmp_path):
         ("dataset.json", b'{"labels": 3}'),
         ("dataset.json", b'{"labels": {"x": "y"}}'),
         ("dataset.json", b"[" * 100_000),
-        ("dataset.json", b" " * (1 << 20) + b"{}"),
+        ("dataset.json", b'{"labels": {"a": 1}}' + b" " * (1 << 20)),
     ],
 )
 def test_a_file_that_cannot_be_understood_becomes_a_remark(tmp_path, name, content):
