@@ -199,8 +199,10 @@ def test_numbers_that_become_hu_by_a_table_are_refused(tmp_path):
     refuses(save_all(slices, tmp_path), "by a table", names=".dcm")
 
 
-def test_a_mask_is_not_opened_in_place_of_a_ct_that_cannot_be_read(tmp_path):
-    save_all(make_series(2), tmp_path)
+@pytest.mark.parametrize("n_series", [1, 2])
+def test_a_mask_is_not_opened_in_place_of_a_ct_that_cannot_be_read(tmp_path, n_series):
+    for _ in range(n_series):
+        save_all(make_series(2), tmp_path)
     mask = make_slice((0, 0, 0), series_uid="1.2.3", name="seg.dcm", Modality="SEG")
     mask.dataset.SOPClassUID = SegmentationStorage
     mask.save(tmp_path)
