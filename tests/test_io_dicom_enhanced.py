@@ -174,6 +174,25 @@ def test_a_file_cut_short_names_the_first_frame_that_is_not_whole(tmp_path):
     assert caught.value.header.frame == 3
 
 
+def test_the_last_frame_does_not_reach_into_what_follows_the_pixels(tmp_path):
+    dataset = enhanced(HEIGHTS)
+    dataset.PixelData = dataset.PixelData[:-100]
+    dataset.add_new(0xFFFCFFFC, "OB", bytes(500))  # data set trailing padding
+    headers = read_headers(saved(dataset, tmp_path))
+    stored_pixels(headers[2])
+    with pytest.raises(BadSliceError, match="2540 of 2640 bytes"):
+        stored_pixels(headers[3])
+
+
+def test_a_frame_s_own_group_goes_before_the_shared_one(tmp_path):
+    dataset = enhanced(HEIGHTS)
+    dataset.PerFrameFunctionalGroupsSequence[1].PixelMeasuresSequence = [
+        item(PixelSpacing=[0.9, 0.9])
+    ]
+    spacings = [header.spacing_mm for header in read_headers(saved(dataset, tmp_path))]
+    assert spacings == [SPACING, (0.9, 0.9), SPACING, SPACING]
+
+
 def test_frames_and_their_groups_must_agree_in_number(tmp_path):
     dataset = enhanced(HEIGHTS)
     del dataset.PerFrameFunctionalGroupsSequence[-1]

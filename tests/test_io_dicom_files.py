@@ -251,9 +251,14 @@ def test_a_zip_stands_for_the_dicom_files_in_it(archive, series_folder):
 def test_the_same_zip_is_unpacked_once_and_a_changed_one_again(archive, series_folder):
     first = dicom_zip.unpacked(archive, Reading())
     assert dicom_zip.unpacked(archive, Reading()) == first
+    before = archive.stat()
+    os.utime(archive, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000_000))
+    second = dicom_zip.unpacked(archive, Reading())
+    assert second != first
     make_slice((0, 0, 0), series_uid="1.2.9", name="new.dcm").save(series_folder)
     zipped(series_folder, archive)
-    assert dicom_zip.unpacked(archive, Reading()) != first
+    os.utime(archive, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000_000))
+    assert dicom_zip.unpacked(archive, Reading()) != second
     assert "new.dcm" in found_names(archive)
 
 

@@ -288,8 +288,10 @@ def test_packed_pixels_cut_short_are_refused(tmp_path, syntax, cut):
     numbers = np.random.default_rng(0).integers(0, 4000, (48, 48)).astype("u2")
     header = written(tmp_path, numbers, syntax=syntax)
     header.path.write_bytes(header.path.read_bytes()[:-cut])
-    with pytest.raises(VolumeError, match=r"incomplete|ends early"):
+    with pytest.raises(VolumeError) as caught:
         voxels_of(*read_headers(header.path))
+    wanted = "ends early" if syntax == DeflatedExplicitVRLittleEndian else "incomplete: "
+    assert wanted in caught.value.reason
 
 
 def test_a_jpeg_without_its_end_is_refused_even_in_a_whole_item(tmp_path):
