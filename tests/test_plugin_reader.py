@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_factory import make_series, save_all
 from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
@@ -18,6 +20,26 @@ from napari_hirescam.sample import sample_ct_path
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = "napari-hirescam"
+OURS = [
+    *(
+        f"ct.{ending}"
+        for ending in [
+            "nii",
+            "NII.GZ",
+            "hdr",
+            "img",
+            "dcm",
+            "nrrd",
+            "nhdr",
+            "mha",
+            "mhd",
+            "npz",
+            "zip",
+        ]
+    ),
+    # Names of DICOM files on media and in archives.
+    *("DICOMDIR", "dicomdir", "IM000001", "IM_0001", "00000012", "1.2.840.113619.2.5"),
+]
 
 
 @pytest.fixture
@@ -44,6 +66,56 @@ def test_files_that_are_not_ours_are_refused_without_an_error(tmp_path):
         get_reader(str(named))(str(named))
     assert get_reader(str(tmp_path)) is None
     assert get_reader([]) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ct.nii",
+        "CT.NII.GZ",
+        "ct.hdr",
+        "ct.img",
+        "ct.dcm",
+        "ct.nrrd",
+        "ct.nhdr",
+        "ct.mha",
+        "ct.mhd",
+        "ct.npz",
+        "ct.zip",
+        "DICOMDIR",
+        "dicomdir",
+        "IM000001",
+        "IM_0001",
+        "00000012",
+        "1.2.840.113619.2.5",
+    ],
+)
+def test_napari_asks_us_for_names_of_medical_images(installed, name):
+    assert list(installed.iter_compatible_readers(f"/scans/{name}"))
+
+
+@pytest.mark.parametrize("name", ["photo.png", "v1.2.3.tif", "notes.txt", "cells.tif", "data.csv"])
+def test_napari_does_not_ask_us_for_other_names(installed, name):
+    assert not list(installed.iter_compatible_readers(f"/scans/{name}"))
+
+
+def test_zips_and_npz_of_other_things_are_left_to_other_readers(tmp_path):
+    np.savez(tmp_path / "points.npz", points=np.zeros((5, 2)))
+    np.savez(tmp_path / "volume.npz", ct=np.zeros((5, 6, 7), np.int16))
+    with zipfile.ZipFile(tmp_path / "letters.zip", "w") as archive:
+        archive.writestr("letter.txt", "dear colleague")
+    slices = save_all(make_series(3), tmp_path / "series")
+    with zipfile.ZipFile(tmp_path / "series.zip", "w") as archive:
+        for file in slices.iterdir():
+            archive.write(file, f"study/{file.name}")
+    ours = {file.name for file in tmp_path.glob("*.*") if get_reader(str(file)) is not None}
+    assert ours == {"volume.npz", "series.zip"}
+
+
+def test_a_script_that_opens_the_slices_of_a_series_as_a_stack_gets_one_volume(tmp_path):
+    files = sorted(map(str, save_all(make_series(4), tmp_path / "series").iterdir()))
+    ((voxels, _, kind),) = get_reader(files)(files)
+    assert (voxels.shape, kind) == ((4, 6, 9), "image")
 
 
 def test_napari_opens_a_ct_where_it_lies_in_the_patient(make_napari_viewer, installed, tmp_path):
