@@ -136,6 +136,16 @@ def test_numbers_that_fit_neither_order_do_not_count(tmp_path):
         assert np.ptp(volume.voxels - expected_hu(volume.grid)) < 2.01
 
 
+def test_numbers_that_contradict_what_the_slices_show_are_refused(tmp_path):
+    made = phases(2)
+    # By place: 0 and 5, 1 and 6, ..., as if one phase were numbered after the other.
+    numbers = iter([0, 6, 2, 3, 9, 5, 1, 7, 8, 4])
+    for one in [one for phase in made for one in phase]:
+        one.dataset.InstanceNumber = next(numbers)
+    save_phases(made, tmp_path)
+    refuses(tmp_path, "same place as .* shows something else", names=".dcm")
+
+
 def test_equal_pixels_that_stand_for_other_hu_are_no_copies(tmp_path):
     made = phases(2, AcquisitionNumber=[1, 2], RescaleIntercept=[-1024, -1024 + SHIFT])
     for one, other in zip(*made, strict=True):

@@ -19,7 +19,7 @@ from napari_hirescam.io.dicom_copies import Pixels, places, without_copies
 from napari_hirescam.io.dicom_header import SliceHeader
 from napari_hirescam.io.dicom_line import SAME_PLACE_MM, Line, line_up, says_its_place
 from napari_hirescam.io.dicom_stack import SMALLEST_STACK
-from napari_hirescam.io.dicom_untold import by_content, by_number
+from napari_hirescam.io.dicom_untold import untold
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def separate(path: Path, headers: Sequence[SliceHeader], pixels: Pixels) -> tupl
                 for inner in separate(path, part, pixels)
             )
     if line.repeats:
-        runs = by_number(line) or by_content(line, pixels)
+        runs = untold(line, pixels)
         if runs is not None:
             return tuple(Phase(tuple(run)) for run in runs)
     return everything

@@ -18,7 +18,23 @@ _CLEARLY = 1.5
 _MOST_PHASES_BY_CONTENT = 4
 
 
-def by_number(line: Line) -> list[list[SliceHeader]] | None:
+def untold(line: Line, pixels: Pixels) -> list[list[SliceHeader]] | None:
+    """Tell apart phases by their numbers, unless what they show contradicts them, or by that.
+
+    Returns
+    -------
+    The slices of each phase; None if there is no telling.
+    """
+    numbered, alike = _by_number(line), _by_content(line, pixels)
+    if numbered is None or alike is None:
+        return numbered or alike
+    same = {frozenset(map(id, one)) for one in numbered} == {
+        frozenset(map(id, one)) for one in alike
+    }
+    return numbered if same else None
+
+
+def _by_number(line: Line) -> list[list[SliceHeader]] | None:
     """Phases that were numbered one after the other, or slice by slice in turns."""
     numbers = [header.instance_number for header in line.slices]
     if None in numbers or len(set(numbers)) < len(numbers):
@@ -38,7 +54,7 @@ def by_number(line: Line) -> list[list[SliceHeader]] | None:
     return None
 
 
-def by_content(line: Line, pixels: Pixels) -> list[list[SliceHeader]] | None:
+def _by_content(line: Line, pixels: Pixels) -> list[list[SliceHeader]] | None:
     """Chains of slices each of which resembles the one before it far more than the others do."""
     by_place = places(line)
     many = len(by_place[0])
