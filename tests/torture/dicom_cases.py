@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torture.dicom_archive_cases import archive
 from torture.dicom_enhanced_cases import enhanced
 from torture.dicom_file_cases import files
 from torture.dicom_geometry_cases import geometry
@@ -11,6 +12,6 @@ from torture.dicom_number_cases import numbers
 
 DICOM_CASES = tuple(
     case
-    for catalogue in (geometry, numbers, headers, groups, files, enhanced)
+    for catalogue in (geometry, numbers, headers, groups, files, enhanced, archive)
     for case in catalogue.cases
 )
