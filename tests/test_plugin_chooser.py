@@ -66,6 +66,8 @@ def test_what_cannot_be_read_is_shown_with_the_reason_and_cannot_be_chosen(choos
     assert not chooser._open.isEnabled()
     chooser.accept()
     assert chooser.isVisible()
+    chooser.table.selectAll()
+    assert chooser.keys == ("a", "b", "gap")
 
 
 def test_the_first_that_can_be_read_is_chosen_and_return_opens_it(qtbot, chooser):

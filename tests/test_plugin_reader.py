@@ -20,24 +20,10 @@ from napari_hirescam.sample import sample_ct_path
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = "napari-hirescam"
+ENDINGS = ("nii", "NII.GZ", "hdr", "img", "dcm", "nrrd", "nhdr", "mha", "mhd", "npz", "zip")
+#: The last six are names of DICOM files on media and in archives.
 OURS = [
-    *(
-        f"ct.{ending}"
-        for ending in [
-            "nii",
-            "NII.GZ",
-            "hdr",
-            "img",
-            "dcm",
-            "nrrd",
-            "nhdr",
-            "mha",
-            "mhd",
-            "npz",
-            "zip",
-        ]
-    ),
-    # Names of DICOM files on media and in archives.
+    *(f"ct.{ending}" for ending in ENDINGS),
     *("DICOMDIR", "dicomdir", "IM000001", "IM_0001", "00000012", "1.2.840.113619.2.5"),
 ]
 

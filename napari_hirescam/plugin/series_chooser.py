@@ -105,10 +105,10 @@ class SeriesChooser(QDialog):
         return tuple(item.key for item in self._chosen())
 
     def choose(self, *keys: str) -> None:
-        """Choose the items with these keys, and no others."""
+        """Choose the items with these keys, and no others; what cannot be read stays unchosen."""
         self.table.clearSelection()
         for row, item in enumerate(self._items):
-            if item.key in keys and item.is_readable:
+            if item.key in keys:
                 for column in range(self.table.columnCount()):
                     self._cell(row, column).setSelected(True)
 
@@ -178,7 +178,7 @@ class SeriesChooser(QDialog):
 
     def _chosen(self) -> list[Item]:
         rows = sorted({index.row() for index in self.table.selectedIndexes()})
-        return [self._items[row] for row in rows if self._items[row].is_readable]
+        return [self._items[row] for row in rows]
 
     def _along_time(self) -> list[Item]:
         """The items a time axis would run over; empty if their grids differ."""
