@@ -356,6 +356,12 @@ def test_the_declared_kind_of_numbers_is_believed(tmp_path, kind, quantity):
     assert bool(volume.source.notes) == (quantity is Quantity.UNKNOWN)
 
 
+def test_a_ct_that_does_not_say_so_is_known_by_its_class(tmp_path):
+    volume = io.read_volume(save_all(make_series(5, Modality=None), tmp_path))
+    assert volume.quantity is Quantity.HU
+    assert_is_patient(volume)
+
+
 # --- Progress ---------------------------------------------------------------------------------
 
 

@@ -21,6 +21,11 @@ from napari_hirescam.io.dicom_stack import SMALLEST_STACK
 _SCOUT_ANGLE_DEG = 30.0
 _SAME_WITHIN = 1e-3  # direction cosines, and mm between pixels
 _IMAGES = {"CT", "MR", "PT"}
+_CT_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.2",
+    "1.2.840.10008.5.1.4.1.1.2.1",  # enhanced
+    "1.2.840.10008.5.1.4.1.1.2.2",  # legacy converted
+}
 
 MASK_KINDS = {
     "1.2.840.10008.5.1.4.1.1.66.4": "SEG",
@@ -154,7 +159,7 @@ def group(
     """
     by_uid: dict[str, list[SliceHeader]] = defaultdict(list)
     for header in headers:
-        by_uid[header.series_uid].append(header)
+        by_uid[header.series_uid].append(_with_modality(header))
     found: list[Series] = []
     broken = list(damaged)
     for ours in by_uid.values():
@@ -163,6 +168,12 @@ def group(
         lost = tuple(error for error in broken if Path(error.subject).parent in folders)
         found += _stacks(path, ours, lost, pixels)
     return _with_keys(found)
+
+
+def _with_modality(header: SliceHeader) -> SliceHeader:
+    """Take a CT that does not say so by its class, as some anonymisers leave it."""
+    is_silent_ct = not header.modality and header.sop_class_uid in _CT_CLASSES
+    return replace(header, modality="CT") if is_silent_ct else header
 
 
 def _stacks(
