@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io import dicom_elements
+from napari_hirescam.io import dicom_by_pydicom, dicom_elements
 from napari_hirescam.io.dicom_decode import pixel_problem
 from napari_hirescam.io.dicom_elements import Elements, read_elements
 from napari_hirescam.io.dicom_header import SliceHeader, is_dicom, read_headers
@@ -69,8 +69,8 @@ def without_vr(elements: Elements) -> tuple[object, ...]:
 
 
 def by_pydicom(content: bytes) -> Elements:
-    stream = dicom_elements._Clipped(io.BytesIO(content), len(content))
-    return dicom_elements._by_pydicom(stream, WANTED)
+    stream = dicom_by_pydicom.Clipped(io.BytesIO(content), len(content))
+    return dicom_by_pydicom.by_pydicom(stream, WANTED)
 
 
 nested = st.recursive(
@@ -248,9 +248,9 @@ def test_elements_out_of_order_are_left_to_pydicom(monkeypatch):
     start = data_set_start(content)
     late = b"\x08\0\x70\0LO\x06\0nobody"
     asked: list[bool] = []
-    by_pydicom = dicom_elements._by_pydicom
+    plainly = dicom_by_pydicom.by_pydicom
     monkeypatch.setattr(
-        dicom_elements, "_by_pydicom", lambda *args: asked.append(True) or by_pydicom(*args)
+        dicom_by_pydicom, "by_pydicom", lambda *args: asked.append(True) or plainly(*args)
     )
     in_order = ours(content)
     assert asked == []

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from napari_hirescam.io.reading import available_memory
 
@@ -29,11 +29,11 @@ _INFLATED_AT_MOST = 1 << 31
 
 _STORAGE_CLASS, _TRANSFER_SYNTAX = 0x00020002, 0x00020010
 _PIXEL_GROUP = 0x7FE0
-_PIXEL_TAGS = {0x7FE00008: 32, 0x7FE00009: 64, 0x7FE00010: 0}
+PIXEL_TAGS = {0x7FE00008: 32, 0x7FE00009: 64, 0x7FE00010: 0}
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
-_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
-_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 
 
 class Element(NamedTuple):
@@ -120,7 +120,9 @@ def read_elements(
             length *= 16
             head += stream.read(length - len(head))
     stream.seek(0)
-    return _by_pydicom(_Clipped(stream, size), wanted)
+    from napari_hirescam.io.dicom_by_pydicom import Clipped, by_pydicom
+
+    return by_pydicom(Clipped(stream, size), wanted)
 
 
 def inflate(data: bytes) -> bytes:
@@ -169,9 +171,9 @@ def _next(data: bytes, at: int, *, explicit: bool) -> tuple[int, bytes, int, int
     """Tag, VR, length and beginning of the value of the element at an offset."""
     if explicit:
         group, element, vr, length = _EXPLICIT(data, at)
-        if vr in _SHORT_VRS:
+        if vr in SHORT_VRS:
             return (group << 16) | element, vr, length, at + 8
-        if vr in _LONG_VRS:
+        if vr in LONG_VRS:
             return (group << 16) | element, vr, _LENGTH(data, at + 8)[0], at + 12
         if group != 0xFFFE:
             raise _UnusualError
@@ -198,8 +200,8 @@ def _walk(
         if explicit:
             group, number, vr, length = _EXPLICIT(data, at)
             start = at + 8
-            if vr not in _SHORT_VRS:
-                if vr not in _LONG_VRS:
+            if vr not in SHORT_VRS:
+                if vr not in LONG_VRS:
                     raise _UnusualError
                 (length,) = _LENGTH(data, start)
                 start += 4
@@ -213,10 +215,10 @@ def _walk(
             raise _UnusualError
         last = tag
         if group == _PIXEL_GROUP:
-            if tag not in _PIXEL_TAGS:
+            if tag not in PIXEL_TAGS:
                 raise _UnusualError
             place = (start, length)
-            return Elements(*known, values, frozenset(sequences), place, _PIXEL_TAGS[tag])
+            return Elements(*known, values, frozenset(sequences), place, PIXEL_TAGS[tag])
         if length == UNDEFINED:
             if vr not in {b"SQ", b""}:
                 raise _UnusualError
@@ -235,7 +237,7 @@ def _walk(
 
 
 def _looks_explicit(data: bytes, at: int) -> bool:
-    return data[at + 4 : at + 6] in _SHORT_VRS or data[at + 4 : at + 6] in _LONG_VRS
+    return data[at + 4 : at + 6] in SHORT_VRS or data[at + 4 : at + 6] in LONG_VRS
 
 
 def _walk_meta(data: bytes) -> tuple[dict[int, str], int]:
@@ -286,106 +288,6 @@ def _inflated_elements(data: bytes, meta: Mapping[int, str], wanted: Collection[
     try:
         return _walk(data, 0, meta, wanted, is_whole=True)
     except (_UnusualError, struct.error, IndexError):
-        from pydicom.filereader import read_dataset
+        from napari_hirescam.io.dicom_by_pydicom import inflated_by_pydicom
 
-        stream = io.BytesIO(data)
-        dataset = read_dataset(
-            stream, False, True, stop_when=_at_pixels, specific_tags=sorted(wanted)
-        )
-        return _collected(
-            dataset,
-            DEFLATED,
-            meta.get(_STORAGE_CLASS, ""),
-            stream,
-            is_big_endian=False,
-        )
-
-
-class _Clipped:
-    """A file for pydicom that never promises more bytes than there are.
-
-    A damaged length would otherwise make Python reserve gigabytes before it reads.
-    """
-
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream, self._size = stream, size
-        self.seek, self.tell = stream.seek, stream.tell
-
-    def read(self, count: int = -1) -> bytes:
-        left = max(self._size - self._stream.tell(), 0)
-        return self._stream.read(left if count < 0 else min(count, left))
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-def _encoded(value: Any) -> bytes:
-    if value is None or isinstance(value, bytes):
-        return value or b""
-    texts = [value] if isinstance(value, str) else list(value)
-    return "\\".join(map(str, texts)).encode("ascii", "replace")
-
-
-def _by_pydicom(stream: _Clipped, wanted: Collection[int]) -> Elements:
-    import pydicom
-
-    dataset = pydicom.dcmread(
-        stream, stop_before_pixels=True, force=True, specific_tags=sorted(wanted)
-    )
-    _, is_little = dataset.original_encoding
-    return _collected(
-        dataset,
-        str(dataset.file_meta.get("TransferSyntaxUID", "")),
-        str(dataset.file_meta.get("MediaStorageSOPClassUID", "")),
-        stream,
-        is_big_endian=not is_little,
-    )
-
-
-def _at_pixels(tag: int, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's way
-    return tag in _PIXEL_TAGS
-
-
-def _collected(
-    dataset: Any,
-    syntax: str,
-    storage_class: str,
-    stream: Any,
-    *,
-    is_big_endian: bool,
-) -> Elements:
-    """Take the raw elements out of a data set that was read up to its pixels."""
-    from pydicom.dataelem import RawDataElement
-
-    values: dict[int, Element] = {}
-    sequences: set[int] = set()
-    for tag in dataset.keys():  # noqa: SIM118 - iterating itself would convert the values
-        element = dataset.get_item(tag)
-        if element.VR == "SQ":
-            sequences.add(int(tag))
-        if not isinstance(element, RawDataElement):
-            # Sequences of undefined length, the character set and empty text come converted.
-            if element.VR != "SQ":
-                values[int(tag)] = Element(element.VR, _encoded(element.value))
-        elif element.value is not None:
-            values[int(tag)] = Element(element.VR or "", element.value)
-    order = ">" if is_big_endian else "<"
-    start = stream.tell()
-    head = stream.read(12)
-    pixels_at, float_bits = None, 0
-    if len(head) >= 8:
-        group, number = struct.unpack_from(order + "HH", head)
-        tag = (group << 16) | number
-        if tag in _PIXEL_TAGS:
-            # As it is written, not as it is declared: pydicom follows a file that says one and
-            # does the other. Two letters are no length, for it would be odd.
-            if head[4:6] in _LONG_VRS:
-                width, (length,) = 12, struct.unpack_from(order + "I", head, 8)
-            elif head[4:6] in _SHORT_VRS:
-                width, (length,) = 8, struct.unpack_from(order + "H", head, 6)
-            else:
-                width, (length,) = 8, struct.unpack_from(order + "I", head, 4)
-            pixels_at, float_bits = (start + width, length), _PIXEL_TAGS[tag]
-    return Elements(
-        syntax, storage_class, is_big_endian, values, frozenset(sequences), pixels_at, float_bits
-    )
+        return inflated_by_pydicom(data, meta.get(_STORAGE_CLASS, ""), wanted)
