@@ -14,8 +14,8 @@ from pydicom.uid import JPEG2000Lossless, generate_uid
 
 from torture.cases import Catalogue
 from torture.dicom_enhanced_cases import multi_frame
-from torture.dicom_file_cases import dicomdir
-from torture.dicom_series import new_dataset, put_pixels, save_datasets, series
+from torture.dicom_packing_cases import dicomdir
+from torture.dicom_series import new_dataset, put_pixels, put_raw, save_datasets, series
 from torture.judge import Made, Verdict, hu_at, later_hu_at
 from torture.nifti_file import save_nifti
 
@@ -131,12 +131,7 @@ def zip_of_nifti(folder: Path) -> Made:
     return Made(folder / "ct.zip", made.scans)
 
 
-@case(
-    "DICOMDIR that points out of its folder",
-    {REPAIRED, REFUSED},
-    repairs=("insert-missing",),
-    because=".",
-)
+@case("DICOMDIR that points out of its folder", REFUSED, because="(?i)outside|not there")
 def dicomdir_climbing(folder: Path) -> Made:
     inside = folder / "disc"
     inside.mkdir()
@@ -144,7 +139,9 @@ def dicomdir_climbing(folder: Path) -> Made:
     records = pydicom.dcmread(made.path)
     for record in records.DirectoryRecordSequence:
         if "ReferencedFileID" in record:
-            record.ReferencedFileID = ["..", *list(record.ReferencedFileID)]
+            climbing = "\\".join(["..", *record.ReferencedFileID])
+            even = climbing.encode() + b" " * (len(climbing) % 2)
+            put_raw(record, "ReferencedFileID", even, "CS")
     records.save_as(made.path)
     return made
 

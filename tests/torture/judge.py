@@ -8,7 +8,7 @@ whatever its grid, order or resampling. Nothing of the package is used to say wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -73,6 +73,11 @@ class Scan:
         axes = (np.arange(self.size[0]), np.arange(self.size[1]), np.array(self.levels))
         index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
         return index @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def without(self, *slices: int) -> Scan:
+        """The scan when some of its slices are lost."""
+        kept = (level for k, level in enumerate(self.levels) if k not in slices)
+        return replace(self, levels=tuple(kept))
 
     def index_of(self, lps_mm: np.ndarray) -> np.ndarray:
         """(column, row, level) of points [..., 3]."""
