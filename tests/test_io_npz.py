@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io as bytes_io
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -49,7 +50,13 @@ def metadata(folder, **changes):
         "final_numslices": "8",
         "final_spacing": "0.8",
     } | changes
-    other = row | {"VolumeAcc_DEID": "trn1234.npz", "NoteAcc_DEID": "trn1234", "final_square": "9"}
+    # Another volume, whose row names this one in passing.
+    other = row | {
+        "VolumeAcc_DEID": "trn1234.npz",
+        "NoteAcc_DEID": "trn1234",
+        "MRN_DEID": "as trn12345",
+        "final_square": "9",
+    }
     table(folder / "CT_Scan_Metadata_Complete_35747.csv", other, row)
 
 
@@ -130,10 +137,10 @@ def test_labels_and_lung_box_come_from_the_tables_beside_the_file(tmp_path):
     assert fact(volume, "Lung box").value == "5 x 3 x 6 mm"
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "", "99", "-1"])
-def test_a_lung_box_that_is_none_is_said_and_left_out(tmp_path, value):
+@pytest.mark.parametrize("ends", [(1, "nan"), (1, "inf"), (1, ""), (1, 9), (-1, 5), (5, 5), (6, 2)])
+def test_a_lung_box_that_is_none_is_said_and_left_out(tmp_path, ends):
     names = "sup_axis0min inf_axis0max ant_axis1min pos_axis1max rig_axis2min lef_axis2max"
-    row = dict(zip(names.split(), [1, value, 2, 6, 0, 7], strict=True))
+    row = dict(zip(names.split(), [*ends, 2, 6, 0, 7], strict=True))
     table(tmp_path / "Extrema_35747.csv", {"NoteAcc_DEID": "trn12345", **row})
     volume = io.read_volume(rad(tmp_path))
     assert "lung_box" not in volume.source.details
@@ -338,6 +345,17 @@ def test_headers_that_cannot_be_true_are_refused(tmp_path, content, reason):
     with pytest.raises(VolumeError, match=reason) as caught:
         io.read_volume(tmp_path / "odd.npz")
     assert caught.value.subject.endswith("odd.npz")
+
+
+def test_a_header_that_claims_to_be_huge_is_not_waited_for(tmp_path):
+    with zipfile.ZipFile(tmp_path / "odd.npz", "w") as archive:
+        archive.writestr("ct.npy", b"\x93NUMPY\x02\x00\x00\x00\x00\x10xx")
+    tracemalloc.start()
+    with pytest.raises(VolumeError, match="no sense"):
+        io.read_volume(tmp_path / "odd.npz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20  # of the 256 MiB it announces
 
 
 def test_two_arrays_of_one_name_are_refused(tmp_path):
