@@ -62,6 +62,13 @@ MARKS = {
     Verdict.WRONG: "**WRONG**",
     Verdict.CRASH: "**CRASH**",
 }
+COLUMNS = {
+    "opened rightly": (Verdict.RIGHT, Verdict.ASKED, Verdict.REPAIRED),
+    "refused": (Verdict.REFUSED,),
+    "wrong, with a warning": (Verdict.WARNED,),
+    "silently wrong": (Verdict.WRONG,),
+    "crashed or hung": (Verdict.CRASH,),
+}
 START, END = "<!-- table: benchmarks/torture.py -->", "<!-- end of table -->"
 
 
@@ -84,18 +91,24 @@ def main() -> None:
     if arguments.reader:
         _read_all(arguments.reader, arguments.work)
         return
-    text = []
+    judged = []
     for family, cases in FAMILIES.items():
         if arguments.only in {None, family}:
-            text.append(_table(family, cases))
-            print(text[-1], flush=True)
+            judged.append(_judge(family, cases))
+            print("\n".join(map(_row, judged[-1].sums())), flush=True)
+    text = _report(judged)
+    print(text)
     if arguments.update:
         whole = arguments.update.read_text(encoding="utf-8")
         before, after = whole.split(START)[0], whole.split(END)[1]
-        arguments.update.write_text(
-            f"{before}{START}\n\n{_versions()}\n\n" + "\n\n".join(text) + f"\n\n{END}{after}",
-            encoding="utf-8",
-        )
+        arguments.update.write_text(f"{before}{START}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def _report(judged: list[Judged]) -> str:
+    sums = _grid(
+        ["files", "cases", "reader", *COLUMNS], [row for one in judged for row in one.sums()]
+    )
+    return "\n\n".join([_versions(), "\n".join(sums), *(one.details() for one in judged)])
 
 
 def _versions() -> str:
@@ -109,10 +122,51 @@ def _has(package: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _table(family: str, cases: tuple[Case, ...]) -> str:
+@dataclass(frozen=True)
+class Judged:
+    """What became of one family of files, by reader.
+
+    Parameters
+    ----------
+    family
+        Its name.
+    cases
+        Its files.
+    verdicts
+        By reader, in the order of the cases; this package comes first.
+    missing
+        Readers that are not installed.
+    """
+
+    family: str
+    cases: tuple[Case, ...]
+    verdicts: dict[str, list[Verdict]]
+    missing: tuple[str, ...]
+
+    def sums(self) -> list[list[str]]:
+        """One row for each reader: how many cases ended in which way."""
+        rows = []
+        for name, verdicts in self.verdicts.items():
+            counts = Counter(verdicts)
+            numbers = (sum(counts[kind] for kind in kinds) for kinds in COLUMNS.values())
+            rows.append([self.family, str(len(self.cases)), name, *map(str, numbers)])
+        return rows
+
+    def details(self) -> str:
+        """One row for each case."""
+        rows = [
+            [case.name, *(MARKS[verdicts[k]] for verdicts in self.verdicts.values())]
+            for k, case in enumerate(self.cases)
+        ]
+        lines = [f"### {self.family}, case by case", "", *_grid(["case", *self.verdicts], rows)]
+        if self.missing:
+            lines += ["", f"Not installed, so not judged: {'; '.join(self.missing)}."]
+        return "\n".join(lines)
+
+
+def _judge(family: str, cases: tuple[Case, ...]) -> Judged:
     readers = [name for name, (_, families, _) in READERS.items() if family in families]
-    missing = [name for name in readers if not _has(READERS[name][0])]
-    readers = [name for name in readers if name not in missing]
+    missing = tuple(name for name in readers if not _has(READERS[name][0]))
     with tempfile.TemporaryDirectory() as base:
         samples = []
         for k, case in enumerate(cases):
@@ -121,28 +175,13 @@ def _table(family: str, cases: tuple[Case, ...]) -> str:
             samples.append(Sample(case, case.make(folder)))
         verdicts = {OURS: [examine(one.case, one.made).verdict for one in samples]}
         for name in readers:
-            verdicts[name] = _verdicts(name, samples, Path(base))
-    head = ["case", OURS, *readers]
-    rows = [
-        [one.case.name, *(MARKS[verdicts[name][k]] for name in (OURS, *readers))]
-        for k, one in enumerate(samples)
-    ]
-    lines = [f"### {family}: {len(cases)} cases", ""]
-    lines += [_row(head), _row(["---"] * len(head))]
-    lines += [_row(row) for row in rows]
-    counts = {name: Counter(verdicts[name]) for name in (OURS, *readers)}
-    for label, kinds in {
-        "**opened rightly**": (Verdict.RIGHT, Verdict.ASKED, Verdict.REPAIRED),
-        "**refused**": (Verdict.REFUSED,),
-        "**wrong, with a warning**": (Verdict.WARNED,),
-        "**silently wrong**": (Verdict.WRONG,),
-        "**crashed or hung**": (Verdict.CRASH,),
-    }.items():
-        sums = [str(sum(counts[name][kind] for kind in kinds)) for name in (OURS, *readers)]
-        lines.append(_row([label, *(f"**{one}**" for one in sums)]))
-    if missing:
-        lines += ["", "Not installed, so not judged: " + ", ".join(missing) + "."]
-    return "\n".join(lines)
+            if name not in missing:
+                verdicts[name] = _verdicts(name, samples, Path(base))
+    return Judged(family, cases, verdicts, missing)
+
+
+def _grid(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
 
 
 def _row(cells: list[str]) -> str:
