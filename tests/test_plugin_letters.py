@@ -172,23 +172,20 @@ def _ball(side: str) -> np.ndarray:
     return voxels
 
 
-@pytest.mark.parametrize(
-    ("order", "ndisplay", "orientation", "view"),
-    [
-        ((0, 1, 2), 2, None, None),
-        ((1, 0, 2), 2, None, None),
-        ((2, 0, 1), 2, None, None),
-        ((0, 2, 1), 2, None, None),
-        ((0, 1, 2), 2, ("towards", "up", "left"), None),
-        ((0, 1, 2), 3, None, (0, 1, 0)),
-        ((0, 1, 2), 3, None, (0.3, 0.8, -0.5)),
-        ((2, 1, 0), 3, None, (0.2, -0.9, 0.4)),
-        ((0, 1, 2), 3, ("away", "down", "right"), (0.3, 0.8, -0.5)),
-    ],
-)
-def test_what_lies_at_a_patients_side_is_drawn_towards_its_letter(
-    make_napari_viewer, order, ndisplay, orientation, view
-):
+VIEWS = [
+    ((0, 1, 2), 2, None, None),
+    ((1, 0, 2), 2, None, None),
+    ((2, 0, 1), 2, None, None),
+    ((0, 2, 1), 2, None, None),
+    ((0, 1, 2), 2, ("towards", "up", "left"), None),
+    ((0, 1, 2), 3, None, (0.3, 0.8, -0.5)),
+    ((2, 1, 0), 3, None, (0.2, -0.9, 0.4)),
+    ((0, 1, 2), 3, ("away", "down", "right"), (0.3, 0.8, -0.5)),
+]
+EDGES = (("left", 1, -1), ("right", 1, 1), ("top", 0, -1), ("bottom", 0, 1))
+
+
+def test_what_lies_at_a_patients_side_is_drawn_towards_its_letter(make_napari_viewer):
     viewer = make_napari_viewer(show=True)
     layer = viewer.add_image(
         np.zeros((21, 21, 21), np.int16),
@@ -198,23 +195,24 @@ def test_what_lies_at_a_patients_side_is_drawn_towards_its_letter(
     )
     layers = PatientLayers(viewer)
     letters = OrientationLetters(viewer, layers)
-    viewer.dims.order, viewer.dims.ndisplay = order, ndisplay
     camera = viewer.scene.camera
-    if orientation is not None:
-        camera.orientation = orientation
-    viewer.dims.set_point((0, 1, 2), (10, 10, 10))
-    viewer.fit_to_view()
-    if view is not None:
-        camera.set_view_direction(view, (-1, 0.1, 0))
-    shown = letters.shown
-    for edge, axis, sign in (("left", 1, -1), ("right", 1, 1), ("top", 0, -1), ("bottom", 0, 1)):
-        letter = getattr(shown, edge)
-        layer.data = _ball(letter[0])
-        picture = viewer.screenshot(flash=False)[..., :3].astype(int)
-        red = (picture[..., 0] > 100) & (picture[..., 1] < 60)
-        assert red.any(), (edge, letter)
-        offset = np.argwhere(red).mean(axis=0) - np.array(red.shape) / 2
-        assert sign * offset[axis] > 5, (edge, letter, offset)
+    usual = camera.orientation
+    for order, ndisplay, orientation, view in VIEWS:
+        viewer.dims.order, viewer.dims.ndisplay = order, ndisplay
+        camera.orientation = orientation or usual
+        viewer.dims.set_point((0, 1, 2), (10, 10, 10))
+        viewer.fit_to_view()
+        if view is not None:
+            camera.set_view_direction(view, (-1, 0.1, 0))
+        shown = letters.shown
+        for edge, axis, sign in EDGES:
+            letter = getattr(shown, edge)
+            layer.data = _ball(letter[0])
+            picture = viewer.screenshot(flash=False)[..., :3].astype(int)
+            red = (picture[..., 0] > 100) & (picture[..., 1] < 60)
+            assert red.any(), (order, ndisplay, edge, letter)
+            offset = np.argwhere(red).mean(axis=0) - np.array(red.shape) / 2
+            assert sign * offset[axis] > 5, (order, ndisplay, edge, letter, offset)
     layers.leave()
     letters.leave()
 

@@ -222,15 +222,29 @@ def test_the_text_follows_the_cursor_and_the_slices(qtbot, model, readout):
     qtbot.waitUntil(lambda: "array 6, 6, 7" in readout.text)
 
 
-def test_a_hundred_moves_are_written_a_few_times_only(qtbot, model, readout, monkeypatch):
-    written = []
-    monkeypatch.setattr(readout, "refresh", lambda: written.append(1))
-    readout._soon.timeout.disconnect()
-    readout._soon.timeout.connect(lambda: readout.refresh())
+def test_the_first_of_many_moves_is_written_at_once_and_the_last_soon(qtbot, model, readout):
+    texts = []
+    overlays = model.canvas.overlays
+    model.cursor.position = (-270.0, -56.0, -42.0)
+    assert "37 HU" in readout.text
+    overlays["hirescam_readout"].events.text.connect(lambda text: texts.append(text))
     for k in range(100):
         model.cursor.position = (-270.0, -56.0, float(k))
-    assert written == []  # moving itself waits for nothing
-    qtbot.waitUntil(lambda: written == [1])
+    qtbot.waitUntil(lambda: "LPS 99.0" in readout.text)
+    assert len(texts) < 10
+
+
+def test_while_slices_are_turned_over_quickly_the_text_waits_and_then_tells_the_last(
+    qtbot, model, readout
+):
+    model.cursor.position = WORLD
+    texts = []
+    model.canvas.overlays["hirescam_readout"].events.text.connect(lambda text: texts.append(text))
+    for k in range(20):
+        model.dims.set_current_step(0, k)
+    assert len(texts) <= 2
+    qtbot.waitUntil(lambda: "array 19, 6, 7" in readout.text)
+    assert len(texts) <= 3
 
 
 def test_nothing_is_told_while_the_mouse_is_elsewhere_or_the_readout_is_off(qtbot, model, readout):

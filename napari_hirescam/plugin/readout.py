@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.utils.events import Event
 
-#: The text is written anew at most once in so many milliseconds. Writing makes the whole
-#: picture be drawn again, so that while slices are turned over quickly it may not follow each.
+#: The text is written anew at most once in so many milliseconds: at once where the last time
+#: lies further back, so that a new slice and its text are drawn as one picture.
 EVERY_MS = 60
+#: While slices are turned over, one after the other, it is written so seldom, and on slow
+#: machines with every eighth slice: napari draws the picture twice for a new text.
+WHILE_TURNING_MS = 500
+_SLICES_PER_TEXT = 8
 _POINTS = 9.0
 _N_SLICE_AXES = 2
 
@@ -41,8 +46,9 @@ class Readout:
         self._text = CanvasText(viewer, "readout", "bottom_left", points=_POINTS)
         self._soon = QTimer()
         self._soon.setSingleShot(True)
-        self._soon.setInterval(EVERY_MS)
-        self._soon.timeout.connect(self.refresh)
+        self._soon.timeout.connect(self._write)
+        self._written = self._stepped = float("-inf")
+        self._across: tuple[float, ...] = ()
         self._events = ViewerEvents()
         # A step through the slices moves the cursor, too, so that both are heard here.
         self._events.connect(viewer.cursor.events.position, self._on_moved)
@@ -107,8 +113,36 @@ class Readout:
         self._sight = None if event.view_direction is None else tuple(event.view_direction)
 
     def _on_moved(self, _event: Event) -> None:
-        if self._on and not self._soon.isActive():
-            self._soon.start()
+        if not self._on:
+            return
+        now = 1000 * time.monotonic()
+        every, wait = EVERY_MS, 0.0
+        if self._was_step():
+            gap, self._stepped = now - self._stepped, now
+            if gap < WHILE_TURNING_MS:
+                every = max(WHILE_TURNING_MS, _SLICES_PER_TEXT * gap)
+                wait = max(EVERY_MS, 2 * gap)
+        elif self._soon.isActive():
+            return
+        # Rest is waited for while slices are turned over, but not for ever.
+        left = every - (now - self._written)
+        if left <= 0:
+            self._write()
+        else:
+            self._soon.start(int(min(left, wait or left)) + 1)
+
+    def _was_step(self) -> bool:
+        """Tell a step to another slice from a move over the same one."""
+        shown = self._viewer.dims.displayed
+        position = self._viewer.cursor.position
+        across = tuple(x for axis, x in enumerate(position) if axis not in shown)
+        before, self._across = self._across, across
+        return before != across
+
+    def _write(self) -> None:
+        self._soon.stop()
+        self.refresh()
+        self._written = 1000 * time.monotonic()
 
     def _on_turned(self, _event: Event) -> None:
         # Until the mouse moves, nobody knows what it is over.
