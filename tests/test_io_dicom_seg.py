@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from dataclasses import fields
 
 import highdicom as hd
@@ -481,3 +482,17 @@ def test_a_mask_over_a_real_enhanced_ct(shared_dir, tmp_path):
     read = io.read_volume(io.write_seg(tmp_path / "seg.dcm", mask, ct.grid, like=ct.source))
     np.testing.assert_array_equal(read.voxels, mask)
     assert read.grid.same_place_as(ct.grid, 1e-3)
+
+
+def test_a_mask_over_a_real_tilted_ct_lies_on_its_own_pixels(shared_dir, tmp_path):
+    with tarfile.open(shared_dir / "data" / "tricky" / "d2n_gantrytilting.tar.xz") as archive:
+        archive.extractall(tmp_path / "ct", filter="data")
+    ct = io.read_volume(tmp_path / "ct")
+    assert not ct.source.grid.is_axis_aligned
+    dense = (np.random.default_rng(5).random(ct.voxels.shape) < 0.5).astype(np.uint8)
+    on_file = io.on_source_grid(dense, ct, 0)
+    assert 0.4 < on_file.mean() < 0.6
+    seg = hd.seg.segread(write(ct, tmp_path / "seg.dcm", dense))
+    uids = [frame.sop_instance_uid for frame in ct.source.frames]
+    pixels = seg.get_pixels_by_source_instance(uids, combine_segments=True)
+    np.testing.assert_array_equal(pixels, on_file.transpose(2, 1, 0))

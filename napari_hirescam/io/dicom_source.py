@@ -10,15 +10,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom_planes import plane_grid, regular_step
+from napari_hirescam.io.dicom_sampling import sample_planes
 from napari_hirescam.io.writing import as_json, put
 from napari_hirescam.safe_write import Section
 from napari_hirescam.source import Frame, Source
-from napari_hirescam.volume import FloatArray, Grid, resample
+from napari_hirescam.volume import Grid
 
 PRIVATE_GROUP = 0x0099
 PRIVATE_CREATOR = "NAPARI-HIRESCAM"
@@ -37,7 +37,6 @@ _OF_A_SLICE = [
     "PixelSpacing", "SliceThickness", "Modality",
 ]  # fmt: skip
 _PLACES = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-_SAME_VOXEL = 1e-3  # of a voxel
 _SEXES = {"M", "F", "O", ""}
 _LONG_STRING = 64
 
@@ -74,21 +73,7 @@ class SourceSlices:
         -------
         [slice, row, column] in the type of `values`; 0 outside of `grid`.
         """
-        # Axes in the order of the planes', where they run alike, are sampled much faster.
-        steps = np.linalg.inv(grid.affine[:3, :3]) @ self.planes[0].affine[:3, :3]
-        axes = np.abs(steps / np.linalg.norm(steps, axis=0)).argmax(axis=0)
-        if len(set(axes.tolist())) == 3:
-            values = values.transpose(axes)
-            grid = Grid(values.shape, grid.affine[:, [*axes, 3]])
-        pixels = np.empty((len(self.planes), *self.planes[0].shape[1:]), values.dtype)
-        for k, plane in enumerate(self.planes):
-            own = _own_slice(values, grid, plane)
-            if own is not None:
-                pixels[k] = own
-                continue
-            near, affine = _around(values, grid, plane)
-            pixels[k] = resample(near, affine, plane, order=order)[0] if near.size else 0
-        return pixels
+        return sample_planes(self.planes, values, grid, order)
 
 
 def source_slices(path: Path, like: Source | None) -> SourceSlices:
@@ -299,34 +284,3 @@ def _state_step(measures: Any, planes: Sequence[Grid]) -> None:
         del measures.SpacingBetweenSlices
     if not measures.get("SliceThickness"):
         measures.SliceThickness = DSfloat(step or 1.0, auto_format=True)
-
-
-def _own_slice(values: npt.NDArray[Any], grid: Grid, plane: Grid) -> npt.NDArray[Any] | None:
-    """The slice of a volume whose voxels are the plane's very pixels, if there is one."""
-    last_pixel = tuple(n - 1 for n in plane.shape)
-    ends = grid.to_index(plane.to_world([(0, 0, 0), last_pixel]))
-    first, last = np.rint(ends).astype(int)
-    if (
-        np.abs(ends - (first, last)).max() > _SAME_VOXEL
-        or (np.abs(last - first) != last_pixel).any()
-        or min(first.min(), last.min()) < 0
-        or (np.maximum(first, last) >= grid.shape).any()
-    ):
-        return None
-    k, *low = np.minimum(first, last).tolist()
-    rows, columns = plane.shape[1:]
-    pixels = values[k, low[0] : low[0] + rows, low[1] : low[1] + columns]
-    return np.flip(pixels, tuple(axis for axis in (0, 1) if last[axis + 1] < first[axis + 1]))
-
-
-def _around(
-    values: npt.NDArray[Any], grid: Grid, plane: Grid
-) -> tuple[npt.NDArray[Any], FloatArray]:
-    """The part of a volume that a plane runs through, and its affine."""
-    corners = grid.to_index(plane.corners_mm())
-    low = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 1, 0)
-    high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 2, grid.shape)
-    affine = np.array(grid.affine)
-    affine[:3, 3] = grid.to_world(low)
-    a, b, c = (slice(int(x), int(max(x, y))) for x, y in zip(low, high, strict=True))
-    return values[a, b, c], affine
