@@ -116,6 +116,13 @@ def test_what_is_no_scan_is_refused_by_what_it_is(tmp_path, modality, reason):
     refuses(save_all(make_series(5, Modality=modality), tmp_path), reason, names="")
 
 
+def test_a_file_that_is_no_scan_is_named_itself(tmp_path):
+    slices = make_series(3, Modality="RTSTRUCT")
+    save_all(slices, tmp_path)
+    for one in slices:
+        refuses(tmp_path / one.name, "RT contours", names=one.name)
+
+
 def test_a_folder_of_localizers_is_refused(tmp_path):
     slices = make_series(4, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     refuses(save_all(slices, tmp_path), "only localizer")

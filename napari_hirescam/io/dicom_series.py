@@ -291,7 +291,7 @@ def _with_keys(found: list[Series]) -> tuple[Series, ...]:
 
 def why_not(path: Path, series: Series) -> VolumeError:
     """Say why a series can be no volume at all."""
-    first = series.first
+    first = next((header for header in series.slices if header.path == path), series.first)
     if first.sop_class_uid in MASK_KINDS:
         return VolumeError(first.path, "it is a mask", "Open it by itself")
     if first.modality in _OTHERS:
