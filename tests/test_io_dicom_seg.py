@@ -487,6 +487,11 @@ def test_a_mask_over_a_real_enhanced_ct(shared_dir, tmp_path):
 def test_a_mask_over_a_real_tilted_ct_lies_on_its_own_pixels(shared_dir, tmp_path):
     with tarfile.open(shared_dir / "data" / "tricky" / "d2n_gantrytilting.tar.xz") as archive:
         archive.extractall(tmp_path / "ct", filter="data")
+    reference = generate_uid()
+    for file in (tmp_path / "ct").rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        dataset.FrameOfReferenceUID = reference  # whoever made it anonymous took it away
+        dataset.save_as(file)
     ct = io.read_volume(tmp_path / "ct")
     assert not ct.source.grid.is_axis_aligned
     dense = (np.random.default_rng(5).random(ct.voxels.shape) < 0.5).astype(np.uint8)
