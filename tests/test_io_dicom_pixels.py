@@ -22,6 +22,7 @@ from pydicom.uid import (
 from napari_hirescam.errors import Cancelled, VolumeError
 from napari_hirescam.io import dicom_decode, reading
 from napari_hirescam.io.dicom_decode import BadSliceError, pixel_problem, stored_pixels
+from napari_hirescam.io.dicom_files import find_slices
 from napari_hirescam.io.dicom_header import SliceHeader, read_headers
 from napari_hirescam.io.dicom_pixels import read_voxels, slice_picture
 from napari_hirescam.io.quantity import AIR_HU
@@ -460,3 +461,40 @@ def test_pictures_have_the_head_or_the_front_up_and_the_left_on_the_right(
     lies_on_its_side = abs(orientation[2]) == 1
     assert picture.grey.shape == ((9, 6) if lies_on_its_side else (6, 9))
     assert picture.pixel_mm == ((0.6, 0.8) if lies_on_its_side else (0.8, 0.6))
+
+
+# Files of other people.
+
+
+def test_pydicom_s_own_test_files_decode_as_pydicom_decodes_them_or_say_why_not():
+    import pydicom
+
+    folder = Path(pydicom.__file__).parent / "data" / "test_files"
+    found = find_slices(folder, Reading())
+    assert all(error.reason and error.remedy for error in found.damaged)
+    equal = refused = 0
+    for header in found.headers:
+        try:
+            pixels = stored_pixels(header)
+        except BadSliceError:
+            refused += 1
+            continue
+        dataset = pydicom.dcmread(header.path, force=True)
+        np.testing.assert_array_equal(pixels, dataset.pixel_array, str(header.path))
+        equal += 1
+    # The wheel brings 101 slices: colours, plans and doses are refused, MR and CT are read.
+    assert equal >= 40
+    assert refused >= 40
+
+
+def test_one_slice_in_all_codings_of_the_standards_body(shared_dir):
+    folder = shared_dir / "data" / "tricky" / "wg04_ct_compressed"
+    plain = stored_pixels(read_headers(folder / "CT1_UNC.dcm")[0])
+    for name in ("J2KR", "JLSL", "JPLL", "RLE"):
+        (header,) = read_headers(folder / f"CT1_{name}.dcm")
+        np.testing.assert_array_equal(stored_pixels(header), plain, name)
+        assert not header.lossy
+    (near,) = read_headers(folder / "CT1_JLSN.dcm")
+    assert np.abs(stored_pixels(near).astype(int) - plain).max() <= 4
+    assert near.lossy
+    assert read_headers(folder / "CT1_J2KI.dcm")[0].lossy
