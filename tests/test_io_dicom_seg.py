@@ -195,6 +195,13 @@ def test_a_mask_that_was_read_can_be_changed_and_written_again(tmp_path):
     assert [dict(s.details) for s in again.segments] == [dict(s.details) for s in mask.segments]
 
 
+def test_no_warning_tells_an_unusual_name(tmp_path, recwarn):
+    ct = read_series(tmp_path / "ct", PatientName="Einwort")
+    path = write(ct, tmp_path / "seg.dcm")
+    assert pydicom.dcmread(path).PatientName == "Einwort"
+    assert not [warning for warning in recwarn if "Einwort" in str(warning.message)]
+
+
 def test_anonymised_headers_with_things_missing_or_wrong_do_not_stop_it(tmp_path):
     wrong = {"PatientSex": "unknown", "StudyDate": "2020-03-04"}
     slices = patient_series(5, **wrong)

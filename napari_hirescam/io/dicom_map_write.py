@@ -110,4 +110,4 @@ def write_parametric_map(
         dataset.DerivationDescription = derivation[:_SHORT_TEXT]
         return dataset
 
-    return put_dataset(path, make, provenance, overwrite=overwrite)
+    return put_dataset(path, slices, make, provenance, overwrite=overwrite)

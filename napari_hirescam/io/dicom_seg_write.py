@@ -93,6 +93,7 @@ def write_seg(
     algorithm = _algorithm(provenance)
     return put_dataset(
         path,
+        slices,
         lambda: highdicom.seg.Segmentation(
             pixel_array=pixels,
             segmentation_type="BINARY",

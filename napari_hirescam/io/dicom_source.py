@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
@@ -53,11 +53,15 @@ class SourceSlices:
         The pixels of each slice: [1, row, column] to (I, P, L) mm.
     positions_lps_mm
         Centre of each slice's first pixel.
+    patient_name
+        Taken out of the headers: highdicom warns of unusual names, and with the warning the
+        name would reach the console and napari's messages.
     """
 
     datasets: tuple[Any, ...]
     planes: tuple[Grid, ...]
     positions_lps_mm: tuple[tuple[float, ...], ...]
+    patient_name: Any = ""
 
     @property
     def is_multiframe(self) -> bool:
@@ -103,23 +107,28 @@ def source_slices(path: Path, like: Source | None) -> SourceSlices:
     files = list(dict.fromkeys(frame.path for frame in frames))
     # Of the patient and the study the first slice tells; of the others only the place counts.
     headers = {file: _header(file, None if file == files[0] else _OF_A_SLICE) for file in files}
-    _complete(headers[files[0]])
+    name = _complete(headers[files[0]])
     for frame in frames:
         if str(headers[frame.path].get("SOPInstanceUID", "")) != frame.sop_instance_uid:
             raise _changed(frame.path)
     if frames[0].number is None:
-        return _single_frames(frames, headers)
+        return replace(_single_frames(frames, headers), patient_name=name)
     if len(files) > 1:
         raise VolumeError(
             path,
             f"its CT is spread over {len(files)} multi-frame files, and DICOM can refer to one",
             "Save it as NIfTI (.nii.gz) or NRRD (.nrrd)",
         )
-    return _multi_frame(frames, headers[files[0]])
+    return replace(_multi_frame(frames, headers[files[0]]), patient_name=name)
 
 
 def put_dataset(
-    path: Path, make: Callable[[], Any], provenance: dict[str, Any] | None, *, overwrite: bool
+    path: Path,
+    slices: SourceSlices,
+    make: Callable[[], Any],
+    provenance: dict[str, Any] | None,
+    *,
+    overwrite: bool,
 ) -> Path:
     """Have highdicom make a data set, and write it with its provenance, whole or not at all.
 
@@ -131,6 +140,7 @@ def put_dataset(
     buffer = BytesIO()
     try:
         dataset = make()
+        dataset.PatientName = slices.patient_name
         if provenance is not None:
             block = dataset.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
             block.add_new(PROVENANCE_ELEMENT, "UT", as_json(provenance))
@@ -216,8 +226,13 @@ def _header(file: Path, tags: list[str] | None) -> Any:
     return dataset
 
 
-def _complete(dataset: Any) -> None:
-    """Tell as unknown what is missing of the patient and the study, or is not as it must be."""
+def _complete(dataset: Any) -> Any:
+    """Tell as unknown what is missing of the patient and the study, or is not as it must be.
+
+    Returns
+    -------
+    The patient's name, taken out.
+    """
     for name in _TOLD_AS_UNKNOWN:
         if name not in dataset:
             setattr(dataset, name, "")
@@ -229,6 +244,8 @@ def _complete(dataset: Any) -> None:
         dataset.StudyTime = ""
     if dataset.PatientSex not in _SEXES:
         dataset.PatientSex = ""
+    patient_name, dataset.PatientName = dataset.PatientName, ""
+    return patient_name
 
 
 def _changed(file: Path) -> VolumeError:
