@@ -19,6 +19,7 @@ AIR = -1000
 
 _LOWEST_AIR = -1100  # below, it is a number that no scanner measures
 _NEXT_TO = 0.06  # of a voxel: nearer than this it is the stored voxel, not one between
+_THE_SAME = 1e-3
 _INTERPOLATED = 0.9  # HU more in a resampled volume: rounded twice, and the patient is curved
 
 
@@ -146,7 +147,9 @@ def _fault_in_reach(answer: Answer, scan: Scan) -> str:
     if answer.invalid is None:
         return ""
     nearest = np.rint(index).astype(int)
-    is_stored = np.abs(index - nearest).max(axis=-1) < _NEXT_TO
+    off = np.abs(index - nearest).max(axis=-1)
+    # A resampled voxel beside a stored one may lean on a neighbour that was not measured.
+    is_stored = off < (_NEXT_TO if (off < _NEXT_TO).all() else _THE_SAME)
     if scan.padded is not None:
         is_stored &= ~scan.padded
     lost = is_stored & answer.invalid[tuple(np.moveaxis(nearest, -1, 0))]
@@ -160,8 +163,9 @@ def _fault_in_values(answer: Answer, scan: Scan) -> str:
     stored = scan.index_of(places)
     first = np.array([0, 0, scan.levels[0]])
     last = np.array([scan.size[0] - 1, scan.size[1] - 1, scan.levels[-1]])
-    outside = np.maximum(first - stored, stored - last).max(axis=-1)
     levels = np.array(scan.levels)
+    thickness = np.array([1, 1, np.diff(levels).max()])
+    outside = (np.maximum(first - stored, stored - last) / thickness).max(axis=-1)
     off_level = np.abs(stored[..., 2, None] - levels).min(axis=-1)
     off_pixel = np.abs(stored[..., :2] - np.rint(stored[..., :2])).max(axis=-1)
     between = np.maximum(off_level, off_pixel) > _NEXT_TO
