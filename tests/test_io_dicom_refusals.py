@@ -243,3 +243,14 @@ def test_a_missing_decoder_is_named_by_its_package(tmp_path, monkeypatch):
 def test_a_series_beyond_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "available_memory", lambda: 100)
     refuses(save_all(make_series(5), tmp_path), "GiB of memory")
+
+
+@pytest.mark.parametrize("number", [b"\xb3 ", b"- ", b"--"])
+def test_a_series_number_that_is_no_number_does_no_harm(tmp_path, number):
+    folder = save_all(make_series(4), tmp_path / "series")
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        field = b"\x20\x00\x11\x00IS\x02\x00"
+        assert field in content
+        path.write_bytes(content.replace(field + b"3 ", field + number))
+    assert io.read_volume(folder).voxels.shape[0] == 4

@@ -103,7 +103,7 @@ def _numbered(pattern: str, first: int, last: int, step: int, *, most: int) -> l
     count = (last - first) // step + 1 if step else 0
     if (
         not after[len(width) :].startswith("d")
-        or (width and not width.isdigit())
+        or (width and not width.isdecimal())
         or len(width) > 2
         or "%" in rest
         or not 1 <= count <= most

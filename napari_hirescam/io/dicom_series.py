@@ -275,7 +275,7 @@ def _with_keys(found: list[Series]) -> tuple[Series, ...]:
 
     def order(one: Series) -> tuple[float, str, str, int]:
         number = one.first.series_number
-        rank = float(number) if number.lstrip("-").isdigit() else float("inf")
+        rank = float(number) if number.removeprefix("-").isdecimal() else float("inf")
         return rank, number, one.first.series_uid, one.number
 
     by_number: dict[str, list[Series]] = defaultdict(list)

@@ -159,7 +159,7 @@ def _chosen_volume(path: Path, header: Header, series: str | None) -> int:
     n_volumes = header.n_volumes
     if n_volumes == 1 and not series:
         return 0
-    if series and series.isascii() and series.isdigit() and 1 <= int(series) <= n_volumes:
+    if series and series.isdecimal() and 1 <= int(series) <= n_volumes:
         return int(series) - 1
     if n_volumes == 1:
         raise VolumeError(path, f"it holds one volume and no {series!r}", "Ask for no item of it")
