@@ -140,9 +140,5 @@ class LinkedWindows:
 
 
 def _set(ct: Image, low: float, high: float) -> None:
-    if [low, high] == list(ct.contrast_limits):
-        return
-    first, last = ct.contrast_limits_range
-    if low < first or high > last:  # napari would cut the window off there
-        ct.contrast_limits_range = (min(low, first), max(high, last))
-    ct.contrast_limits = (low, high)
+    if [low, high] != list(ct.contrast_limits):  # napari widens the slider where it must
+        ct.contrast_limits = (low, high)

@@ -116,7 +116,7 @@ class Readout:
         if not self._on:
             return
         now = 1000 * time.monotonic()
-        every, wait = EVERY_MS, 0.0
+        every, wait = float(EVERY_MS), 0.0
         if self._was_step():
             gap, self._stepped = now - self._stepped, now
             if gap < WHILE_TURNING_MS:
