@@ -140,7 +140,7 @@ class Judged:
 
     family: str
     cases: tuple[Case, ...]
-    verdicts: dict[str, list[Verdict]]
+    verdicts: dict[str, list[Verdict | None]]
     missing: tuple[str, ...]
 
     def sums(self) -> list[list[str]]:
@@ -155,7 +155,7 @@ class Judged:
     def details(self) -> str:
         """One row for each case."""
         rows = [
-            [case.name, *(MARKS[verdicts[k]] for verdicts in self.verdicts.values())]
+            [case.name, *(_mark(verdicts[k]) for verdicts in self.verdicts.values())]
             for k, case in enumerate(self.cases)
         ]
         lines = [f"### {self.family}, case by case", "", *_grid(["case", *self.verdicts], rows)]
@@ -173,11 +173,17 @@ def _judge(family: str, cases: tuple[Case, ...]) -> Judged:
             folder = Path(base) / "files" / str(k)
             folder.mkdir(parents=True)
             samples.append(Sample(case, case.make(folder)))
-        verdicts = {OURS: [examine(one.case, one.made).verdict for one in samples]}
+        verdicts: dict[str, list[Verdict | None]] = {
+            OURS: [examine(one.case, one.made).verdict for one in samples]
+        }
         for name in readers:
             if name not in missing:
                 verdicts[name] = _verdicts(name, samples, Path(base))
     return Judged(family, cases, verdicts, missing)
+
+
+def _mark(verdict: Verdict | None) -> str:
+    return "-" if verdict is None else MARKS[verdict]
 
 
 def _grid(head: list[str], rows: list[list[str]]) -> list[str]:
@@ -188,7 +194,7 @@ def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _verdicts(name: str, samples: list[Sample], base: Path) -> list[Verdict]:
+def _verdicts(name: str, samples: list[Sample], base: Path) -> list[Verdict | None]:
     """Let a peer read all samples in processes of its own, and judge its answers."""
     work = base / "answers" / name
     work.mkdir(parents=True)
@@ -212,11 +218,14 @@ def _warnings(answer: Path) -> set[str]:
     return set(said.read_text(encoding="utf-8").splitlines()) if said.exists() else set()
 
 
-def _verdict(sample: Sample, answer: Path, usual: set[str]) -> Verdict:
+def _verdict(sample: Sample, answer: Path, usual: set[str]) -> Verdict | None:
+    """None if there is no volume to be right about."""
     if not answer.exists():
         return Verdict.CRASH
     if (answer / "refused").exists():
         return Verdict.REFUSED
+    if not sample.case.is_volume:
+        return None
     found = np.load(answer / "found.npz")
     warned = Verdict.WARNED if _warnings(answer) - usual else Verdict.WRONG
     for k in range(int(found["count"])):
@@ -233,7 +242,9 @@ def _verdict(sample: Sample, answer: Path, usual: set[str]) -> Verdict:
 def _is_right(voxels: np.ndarray, affine: np.ndarray, scan: object) -> bool:
     if scan.anywhere:  # type: ignore[attr-defined]
         return False  # a place that the file does not give was made up without a word
-    return np.isfinite(affine).all() and not fault(Answer(voxels, affine), scan)  # type: ignore[arg-type]
+    if voxels.dtype.kind not in "biuf" or not np.isfinite(affine).all():
+        return False
+    return not fault(Answer(voxels, affine), scan)  # type: ignore[arg-type]
 
 
 def _read_all(name: str, work: Path) -> None:

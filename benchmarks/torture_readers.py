@@ -162,7 +162,7 @@ def by_pynrrd(path: Path) -> Found:
     affine[:3, :3] = directions[axes].T
     affine[:3, 3] = header["space origin"]
     affine = np.diag([*signs[space], 1.0]) @ affine
-    if voxels.ndim == 4:
+    if voxels.ndim == 4 and "list" in header["kinds"]:
         times = next(k for k in range(4) if k not in axes)
         return [(one, affine) for one in np.moveaxis(voxels, times, 0)]
     return [(voxels, affine)]

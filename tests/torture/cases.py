@@ -33,6 +33,9 @@ class Case:
         What the numbers are: "HU", "labels" or "unknown".
     kind
         Of the voxel type: "i" any integer, "f" floating point, "" either.
+    is_volume
+        False if it holds something else (colours, vectors, one picture), which this package
+        refuses and a reader of images in general may rightly hand out.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Case:
     remark: str = ""
     quantity: str = "HU"
     kind: str = "i"
+    is_volume: bool = True
 
 
 @dataclass

@@ -51,26 +51,26 @@ def dose_beside(folder: Path) -> Made:
     return series().save(folder)
 
 
-@case("a dose grid alone", REFUSED, because="(?i)RTDOSE|dose")
+@case("a dose grid alone", REFUSED, because="(?i)RTDOSE|dose", is_volume=False)
 def dose_alone(folder: Path) -> Made:
     return _alone(folder, _dose())
 
 
-@case("an ultrasound film", REFUSED, because="(?i)frame|US|where|ultrasound")
+@case("an ultrasound film", REFUSED, because="(?i)frame|US|where|ultrasound", is_volume=False)
 def film(folder: Path) -> Made:
     dataset = _image("1.2.840.10008.5.1.4.1.1.3.1", "US", np.ones((5, 6, 7), "u1"))
     dataset.NumberOfFrames = 5
     return _alone(folder, dataset)
 
 
-@case("a chest X-ray", REFUSED, because=".")
+@case("a chest X-ray", REFUSED, because=".", is_volume=False)
 def x_ray(folder: Path) -> Made:
     dataset = _image("1.2.840.10008.5.1.4.1.1.1.1", "DX", np.ones((30, 40), "<u2"))
     dataset.ImagerPixelSpacing = [0.14, 0.14]
     return _alone(folder, dataset)
 
 
-@case("a CT painted with a palette", REFUSED, because="(?i)colou?r|palette")
+@case("a CT painted with a palette", REFUSED, because="(?i)colou?r|palette", is_volume=False)
 def palette(folder: Path) -> Made:
     made = series().set(PhotometricInterpretation="PALETTE COLOR")
     for dataset in made.slices:

@@ -295,7 +295,7 @@ def screenshot(folder: Path) -> Made:
     return _beside(folder, _colour())
 
 
-@case("a coloured screenshot alone", REFUSED, because="(?i)colour|RGB|screen")
+@case("a coloured screenshot alone", REFUSED, because="(?i)colour|RGB|screen", is_volume=False)
 def screenshot_alone(folder: Path) -> Made:
     path = folder / "screen.dcm"
     _colour().save_as(path, enforce_file_format=True)

@@ -288,7 +288,7 @@ def elsewhere(folder: Path) -> Made:
     return save_metaimage(folder / "ct.mhd", data_file="/etc/passwd")
 
 
-@case("three channels", REFUSED, because="(?i)channel|colou?r|several numbers")
+@case("three channels", REFUSED, because="(?i)channel|colou?r|several numbers", is_volume=False)
 def channels(folder: Path) -> Made:
     return save_metaimage(
         folder / "ct.mha",
@@ -313,7 +313,7 @@ def times(folder: Path) -> Made:
     return Made(made.path, tuple(scans))
 
 
-@case("two-dimensional", REFUSED, because="(?i)dimension|2-D|slice|axes|three")
+@case("two-dimensional", REFUSED, because="(?i)dimension|2-D|slice|axes|three", is_volume=False)
 def flat(folder: Path) -> Made:
     fields = {"TransformMatrix": "1 0 0 1", "Offset": "0 0", "ElementSpacing": "1 1"}
     return save_metaimage(

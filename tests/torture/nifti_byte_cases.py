@@ -56,7 +56,7 @@ def analyze_by_image(folder: Path) -> Made:
     return Made(folder / "ct.img", _pair(folder, magic=b"").scans)
 
 
-@case("two-dimensional", REFUSED, because="(?i)dimension|2-D|slice|axes|three")
+@case("two-dimensional", REFUSED, because="(?i)dimension|2-D|slice|axes|three", is_volume=False)
 def flat(folder: Path) -> Made:
     return save_nifti(folder / "ct.nii", voxels=np.zeros(SHAPE[:2]))
 

@@ -237,7 +237,7 @@ def no_time(folder: Path) -> Made:
     return save_nifti(folder / "ct.nii", fields={"dim": (4, *SHAPE, 0, 1, 1, 1)})
 
 
-@case("5-D vectors", REFUSED, because="(?i)vector|axes|dimension|5-D|compon")
+@case("5-D vectors", REFUSED, because="(?i)vector|axes|dimension|5-D|compon", is_volume=False)
 def vectors(folder: Path) -> Made:
     voxels = np.zeros((*SHAPE, 1, 3))
     return save_nifti(folder / "field.nii", voxels=voxels, fields={"intent_code": 1007})
@@ -252,17 +252,17 @@ def _packed(folder: Path, code: int, n_bytes: int) -> Made:
     )
 
 
-@case("RGB", REFUSED, because="(?i)RGB|colou?r")
+@case("RGB", REFUSED, because="(?i)RGB|colou?r", is_volume=False)
 def rgb(folder: Path) -> Made:
     return _packed(folder, 128, 3)
 
 
-@case("RGBA", REFUSED, because="(?i)RGB|colou?r")
+@case("RGBA", REFUSED, because="(?i)RGB|colou?r", is_volume=False)
 def rgba(folder: Path) -> Made:
     return _packed(folder, 2304, 4)
 
 
-@case("complex numbers", REFUSED, because="(?i)complex")
+@case("complex numbers", REFUSED, because="(?i)complex", is_volume=False)
 def complex_numbers(folder: Path) -> Made:
     return _packed(folder, 32, 8)
 

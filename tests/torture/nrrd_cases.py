@@ -316,7 +316,7 @@ def times(folder: Path) -> Made:
     return Made(made.path, tuple(scans))
 
 
-@case("colours", REFUSED, because="(?i)colou?r|RGB")
+@case("colours", REFUSED, because="(?i)colou?r|RGB", is_volume=False)
 def colours(folder: Path) -> Made:
     return save_nrrd(
         folder / "ct.nrrd",
@@ -330,7 +330,7 @@ def colours(folder: Path) -> Made:
     )
 
 
-@case("vectors", REFUSED, because="(?i)vector|colou?r|compon")
+@case("vectors", REFUSED, because="(?i)vector|colou?r|compon", is_volume=False)
 def vectors(folder: Path) -> Made:
     return save_nrrd(
         folder / "field.nrrd",
