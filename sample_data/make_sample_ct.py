@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.io.nifti_write import write_nifti
+from napari_hirescam.io.nifti.write import write_nifti
 from napari_hirescam.phantom import Phantom, make_phantom
 from napari_hirescam.volume import Grid
 

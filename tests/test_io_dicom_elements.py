@@ -21,11 +21,12 @@ from pydicom.uid import (
 )
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io import dicom_by_pydicom, dicom_elements
-from napari_hirescam.io.dicom_decode import pixel_problem
-from napari_hirescam.io.dicom_elements import Elements, read_elements
-from napari_hirescam.io.dicom_header import SliceHeader, is_dicom, read_headers
-from napari_hirescam.io.dicom_values import WANTED
+from napari_hirescam.io.dicom import by_pydicom as dicom_by_pydicom
+from napari_hirescam.io.dicom import elements as dicom_elements
+from napari_hirescam.io.dicom.decode import pixel_problem
+from napari_hirescam.io.dicom.elements import Elements, read_elements
+from napari_hirescam.io.dicom.header import SliceHeader, is_dicom, read_headers
+from napari_hirescam.io.dicom.values import WANTED
 
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

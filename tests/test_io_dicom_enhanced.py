@@ -22,9 +22,9 @@ from pydicom.uid import (
 
 from napari_hirescam import io
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io.dicom_decode import BadSliceError, stored_pixels, stored_slices
-from napari_hirescam.io.dicom_header import read_headers
-from napari_hirescam.io.dicom_pixels import read_voxels
+from napari_hirescam.io.dicom.decode import BadSliceError, stored_pixels, stored_slices
+from napari_hirescam.io.dicom.header import read_headers
+from napari_hirescam.io.dicom.pixels import read_voxels
 from napari_hirescam.io.reading import Reading
 from napari_hirescam.source import DisplayWindow
 from napari_hirescam.volume import Quantity

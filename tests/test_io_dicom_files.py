@@ -16,8 +16,9 @@ from pydicom.fileset import FileSet
 from pydicom.uid import generate_uid
 
 from napari_hirescam.errors import Cancelled, VolumeError
-from napari_hirescam.io import dicom_files, dicom_zip
-from napari_hirescam.io.dicom_files import find_slices, holds_dicom, is_dicom_source
+from napari_hirescam.io.dicom import files as dicom_files
+from napari_hirescam.io.dicom import zip as dicom_zip
+from napari_hirescam.io.dicom.files import find_slices, holds_dicom, is_dicom_source
 from napari_hirescam.io.reading import Reading
 
 

@@ -14,7 +14,9 @@ from pydicom.uid import generate_uid
 
 from napari_hirescam import io
 from napari_hirescam.errors import Cancelled, VolumeError
-from napari_hirescam.io import ChoiceNeededError, dicom, dicom_scan
+from napari_hirescam.io import ChoiceNeededError
+from napari_hirescam.io.dicom import reader as dicom
+from napari_hirescam.io.dicom import scan as dicom_scan
 from napari_hirescam.source import DisplayWindow, Repair
 
 WHOSE = {

@@ -28,7 +28,8 @@ from pydicom.uid import (
 
 from napari_hirescam import io
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io import dicom_decode, reading
+from napari_hirescam.io import reading
+from napari_hirescam.io.dicom import decode as dicom_decode
 
 
 def test_a_missing_slice_is_refused_and_its_place_told(tmp_path):

@@ -325,7 +325,7 @@ def test_not_enough_memory_is_said_before_it_is_taken(tmp_path, monkeypatch):
 
 
 def test_a_header_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_hirescam.io.metaimage_header._LONGEST_HEADER", 3000)
+    monkeypatch.setattr("napari_hirescam.io.metaimage.header._LONGEST_HEADER", 3000)
     path = tmp_path / "ct.mha"
     path.write_bytes(b"ObjectType = Image\nNDims = 3\n" + b"Comment = x\n" * 1000)
     refused(path, "no end")

@@ -67,7 +67,7 @@ def test_header_lines_that_make_no_sense_are_refused(tmp_path, monkeypatch):
     refused(path, "'space' twice")
     path.write_bytes(text_of(CT).replace(b"NRRD0005", b"NRRD0009") + bytes_of(CT))
     refused(path, "unknown version")
-    monkeypatch.setattr("napari_hirescam.io.nrrd_header._LONGEST_HEADER", 5000)
+    monkeypatch.setattr("napari_hirescam.io.nrrd.header._LONGEST_HEADER", 5000)
     path.write_bytes(b"NRRD0005\n" + b"# x\n" * 5_000)
     refused(path, "no end")
 

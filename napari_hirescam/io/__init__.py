@@ -6,11 +6,11 @@ Everything read here becomes a :class:`~napari_hirescam.volume.Volume` along (I,
 from __future__ import annotations
 
 from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError, Item, Picture
-from napari_hirescam.io.dicom_map_write import write_parametric_map
-from napari_hirescam.io.dicom_seg_write import write_seg
+from napari_hirescam.io.dicom.map_write import write_parametric_map
+from napari_hirescam.io.dicom.seg_write import write_seg
 from napari_hirescam.io.frame import on_source_grid
-from napari_hirescam.io.nifti_write import write_nifti
-from napari_hirescam.io.nrrd_write import write_nrrd
+from napari_hirescam.io.nifti.write import write_nifti
+from napari_hirescam.io.nrrd.write import write_nrrd
 from napari_hirescam.io.registry import (
     can_read,
     identifying_facts,

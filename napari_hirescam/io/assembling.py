@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.io.frame import patient_letters, to_volume_axes
-from napari_hirescam.io.nifti_numbers import Scaling, scaled
 from napari_hirescam.io.quantity import Settled, settle
+from napari_hirescam.io.scaling import Scaling, scaled
 from napari_hirescam.io.segment_names import Names
 from napari_hirescam.source import DisplayWindow, Fact, Repair, Repaired, Segment, Source
 from napari_hirescam.volume import FloatArray, Grid, Quantity, Volume, resample

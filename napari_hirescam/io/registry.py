@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io import dicom, metaimage, nifti, npz, nrrd
 from napari_hirescam.io.asking import Item, Picture
+from napari_hirescam.io.dicom import reader as dicom
+from napari_hirescam.io.metaimage import reader as metaimage
+from napari_hirescam.io.nifti import reader as nifti
+from napari_hirescam.io.npz import reader as npz
+from napari_hirescam.io.nrrd import reader as nrrd
 from napari_hirescam.io.reading import (
     PictureCallback,
     ProgressCallback,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io.dicom_map_write import write_parametric_map
-from napari_hirescam.io.dicom_seg_write import write_seg
-from napari_hirescam.io.nifti_write import write_nifti
-from napari_hirescam.io.nrrd_write import write_nrrd
+from napari_hirescam.io.dicom.map_write import write_parametric_map
+from napari_hirescam.io.dicom.seg_write import write_seg
+from napari_hirescam.io.nifti.write import write_nifti
+from napari_hirescam.io.nrrd.write import write_nrrd
 from napari_hirescam.source import Segment, Source
 from napari_hirescam.volume import Grid
 

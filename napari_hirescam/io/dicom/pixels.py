@@ -1,0 +1,303 @@
+"""Turn the stored numbers of DICOM slices into the voxels of a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_hirescam.io.asking import Picture
+from napari_hirescam.io.dicom.decode import (
+    BadSliceError,
+    stored_pixels,
+    stored_slices,
+    within_stored_bits,
+)
+from napari_hirescam.io.dicom.header import SliceHeader
+from napari_hirescam.io.pictures import grey_picture
+from napari_hirescam.io.quantity import AIR_HU
+from napari_hirescam.io.reading import Reading, check_memory
+from napari_hirescam.volume import Quantity
+
+_READERS = 2
+_AT_A_TIME = 8  # slices, before anybody is asked whether to go on
+_INT16 = np.iinfo(np.int16)
+_INT32 = np.iinfo(np.int32)
+_TISSUE_HU = (-500.0, 1500.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Slice:
+    """One slice, rescaled: its numbers, where they are padding, and what was found in it."""
+
+    values: npt.NDArray[Any]
+    padding: npt.NDArray[np.bool_] | None
+    had_spare_bits: bool
+    low: float
+    high: float
+
+
+class ReadVoxels(NamedTuple):
+    """What :func:`read_voxels` returns.
+
+    Parameters
+    ----------
+    voxels
+        [slice, row, column]: int16, int32 where 16 bits are too few, float32 where slopes or
+        intercepts are not whole or the pixels are floating point.
+    invalid
+        [slice, row, column], True where there is padding; None if there is none.
+    notes
+        On padding, bits beyond the stored ones, and lossy compression.
+    low, high
+        The least and the greatest number that is no padding.
+    """
+
+    voxels: npt.NDArray[Any]
+    invalid: npt.NDArray[np.bool_] | None
+    notes: tuple[str, ...]
+    low: float
+    high: float
+
+
+def read_voxels(
+    path: Path, headers: Sequence[SliceHeader], quantity: Quantity, reading: Reading
+) -> ReadVoxels:
+    """Read slices in the order given, each rescaled by its own header.
+
+    Parameters
+    ----------
+    path
+        File or folder, for messages.
+    headers
+        Slices of one size.
+    quantity
+        Padding of a CT in HU is turned to air; of anything else it keeps its number.
+    reading
+        Progress is reported in slices; `preview` gets the middle slice before the rest is read.
+
+    Raises
+    ------
+    BadSliceError
+        For the first slice that cannot be read.
+    VolumeError
+        If the volume does not fit into memory.
+    Cancelled
+        If the caller asked to stop.
+    """
+    first = headers[0]
+    if first.size is None:
+        raise BadSliceError(first, "it holds no image", "Choose a CT series")
+    whole = all(not header.float_bits and _has_whole_rescale(header) for header in headers)
+    shape = (len(headers), *first.size)
+    n_voxels = int(np.prod(shape))
+    is_wide = not whole or first.bits_allocated > 16
+    has_padding = any(header.padding is not None for header in headers)
+    check_memory(
+        path, n_voxels * ((4 if is_wide else 2) + int(has_padding)) + 32 * n_voxels // len(headers)
+    )
+    _show_middle(headers, quantity, reading)
+    reading.check_stop()
+    volume: npt.NDArray[Any] = np.empty(shape, np.int16 if whole else np.float32)
+    invalid: npt.NDArray[np.bool_] | None = None
+    n_padding = n_spare = 0
+    low, high = inf, -inf
+    with closing(_slices(headers, quantity, volume)) as slices:
+        for k, one in enumerate(slices):
+            if volume.dtype == np.int16 and one.values.dtype != np.int16:
+                # Most CT fit 16 bits; where a slice does not, all are widened.
+                check_memory(path, 2 * volume.nbytes)
+                volume = volume.astype(np.int32)
+            if not np.may_share_memory(one.values, volume):
+                volume[k] = one.values
+            if one.padding is not None:
+                if invalid is None:
+                    invalid = np.zeros(shape, np.bool_)
+                invalid[k] = one.padding
+                n_padding += int(np.count_nonzero(one.padding))
+            n_spare += one.had_spare_bits
+            low, high = min(low, one.low), max(high, one.high)
+            reading.step(k + 1, len(headers))
+    if low > high:  # all of it is padding
+        low = high = float(AIR_HU)
+    return ReadVoxels(volume, invalid, _notes(headers, quantity, n_padding, n_spare), low, high)
+
+
+def rescaled_slice(header: SliceHeader, quantity: Quantity) -> npt.NDArray[Any]:
+    """Read one slice and rescale it, [row, column].
+
+    Raises
+    ------
+    BadSliceError
+        If it cannot be read.
+    """
+    return _rescaled(header, stored_pixels(header), quantity).values
+
+
+def slice_picture(header: SliceHeader, quantity: Quantity) -> Picture:
+    """Make a picture of one slice: head or front up, the patient's left on the right.
+
+    Raises
+    ------
+    BadSliceError
+        If it cannot be read.
+    """
+    plane = rescaled_slice(header, quantity)
+    row_mm, column_mm = header.spacing_mm or (1.0, 1.0)
+    if header.orientation is None:
+        return grey_picture(plane, (row_mm, column_mm), quantity)
+    directions = np.array(header.orientation).reshape(2, 3)[::-1]  # of rows, then of columns
+    axes = [int(axis) for axis in np.abs(directions).argmax(axis=1)]
+    # Down the picture goes what lies along S, or else along P.
+    if axes[1] == 2 or (axes[1] == 1 and axes[0] == 0):
+        plane, directions, axes = plane.T, directions[::-1], axes[::-1]
+        row_mm, column_mm = column_mm, row_mm
+    for k, axis in enumerate(axes):
+        grows = directions[k, axis] > 0
+        if grows == (axis == 2):  # towards the head, the front or the right
+            plane = np.flip(plane, k)
+    return grey_picture(plane, (row_mm, column_mm), quantity)
+
+
+def _show_middle(headers: Sequence[SliceHeader], quantity: Quantity, reading: Reading) -> None:
+    if reading.preview is None:
+        return
+    try:
+        picture = slice_picture(headers[len(headers) // 2], quantity)
+    except BadSliceError:
+        return  # raised again in its turn, after the slices before it
+    reading.preview(picture)
+
+
+def _slices(
+    headers: Sequence[SliceHeader], quantity: Quantity, volume: npt.NDArray[Any]
+) -> Generator[_Slice]:
+    """Read slices in order; those of plain 16-bit numbers right into their place."""
+    if headers[0].pixels_at is None and headers[0].frame is not None:
+        # One file with compressed frames: its decoder goes through it once.
+        for header, pixels in zip(headers, stored_slices(headers), strict=True):
+            yield _rescaled(header, pixels, quantity)
+        return
+
+    def read(k: int) -> _Slice:
+        into = volume[k] if volume.dtype == np.int16 else None
+        return _rescaled(headers[k], stored_pixels(headers[k], into), quantity)
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(headers), _AT_A_TIME):
+            yield from pool.map(read, range(start, min(start + _AT_A_TIME, len(headers))))
+
+
+def _has_whole_rescale(header: SliceHeader) -> bool:
+    return all(number.is_integer() for number in header.rescale or ())
+
+
+def _rescaled(header: SliceHeader, pixels: npt.NDArray[Any], quantity: Quantity) -> _Slice:
+    padding = _padding(header, pixels)
+    had_spare_bits = within_stored_bits(header, pixels)
+    if had_spare_bits:
+        # The padding value may have been written with all bits or with the stored ones alone.
+        again = _padding(header, pixels)
+        padding = again if padding is None else padding if again is None else padding | again
+    if padding is not None and not _is_outside(header, padding, quantity):
+        padding = None
+    if padding is not None and quantity is Quantity.HU:
+        inside = np.flatnonzero(~padding)
+        # Any real number of the slice will do: padding must not decide how wide the volume is.
+        stand_in = pixels.flat[inside[0]] if inside.size else 0
+        np.copyto(pixels, stand_in, where=padding)
+    values, low, high = _to_quantity(header, pixels)
+    if padding is not None and quantity is Quantity.HU:
+        np.copyto(values, AIR_HU, where=padding)
+        if padding.all():
+            low, high = inf, -inf
+    return _Slice(values, padding, had_spare_bits, low, high)
+
+
+def _padding(header: SliceHeader, pixels: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+    if header.padding is None or header.float_bits:
+        return None
+    low, high = header.padding
+    found: npt.NDArray[np.bool_] = pixels == low if low == high else (pixels >= low) & (
+        pixels <= high
+    )  # fmt: skip
+    return found if found.any() else None
+
+
+def _is_outside(header: SliceHeader, padding: npt.NDArray[np.bool_], quantity: Quantity) -> bool:
+    """Say whether the pixels with the padding value are outside the field of view.
+
+    Some writers state 0 as padding where 0 HU is water. Real padding fills the corners.
+    """
+    slope, intercept = header.rescale or (1.0, 0.0)
+    low, high = (end * slope + intercept for end in header.padding or (0, 0))
+    if quantity is not Quantity.HU or min(low, high) < _TISSUE_HU[0] or max(low, high) > (
+        _TISSUE_HU[1]
+    ):  # fmt: skip
+        return True
+    return bool(padding[0, 0] or padding[0, -1] or padding[-1, 0] or padding[-1, -1])
+
+
+def _to_quantity(
+    header: SliceHeader, pixels: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], float, float]:
+    """Rescale, in place where that is safe; also give the ends of the range."""
+    slope, intercept = header.rescale or (1.0, 0.0)
+    if header.float_bits or not _has_whole_rescale(header):
+        values: npt.NDArray[Any] = (pixels * np.float64(slope) + intercept).astype(np.float32)
+        if not np.isfinite(values).all():
+            raise BadSliceError(
+                header, "some of its numbers are not finite", "Export the series again"
+            )
+        return values, float(values.min()), float(values.max())
+    # Python's integers: uint16 - 1024 would wrap around to 64512 and more.
+    ends = [int(pixels.min()) * int(slope), int(pixels.max()) * int(slope)]
+    low, high = min(ends) + int(intercept), max(ends) + int(intercept)
+    if _INT16.min <= low and high <= _INT16.max and pixels.dtype.itemsize == 2:
+        # Modulo 2^16 each step may overflow, since the result is known not to.
+        values = pixels.view(np.int16)
+        if slope != 1:
+            np.multiply(values, _modulo_16_bits(int(slope)), out=values)
+        if intercept != 0:
+            np.add(values, _modulo_16_bits(int(intercept)), out=values)
+        return values, low, high
+    if low < _INT32.min or high > _INT32.max:
+        raise BadSliceError(
+            header, f"its numbers, {low} to {high}, are no CT", "Export the series again"
+        )
+    values = pixels.astype(np.int64) * int(slope) + int(intercept)
+    narrow = values.astype(np.int16 if _INT16.min <= low and high <= _INT16.max else np.int32)
+    return narrow, low, high
+
+
+def _modulo_16_bits(number: int) -> np.int16:
+    return np.int16((number + (1 << 15)) % (1 << 16) - (1 << 15))
+
+
+def _notes(
+    headers: Sequence[SliceHeader], quantity: Quantity, n_padding: int, n_spare: int
+) -> tuple[str, ...]:
+    notes = []
+    if n_padding and quantity is Quantity.HU:
+        notes.append(
+            f"{n_padding} padding voxels, outside the scanner's field of view, were set to "
+            f"{AIR_HU} HU (air)."
+        )
+    elif n_padding:
+        notes.append(f"{n_padding} padding voxels are marked as not measured.")
+    if n_spare:
+        slices = "1 slice has" if n_spare == 1 else f"{n_spare} slices have"
+        notes.append(
+            f"{slices} something in the bits above the {headers[0].bits_stored} stored ones "
+            "(an overlay, perhaps); it was cleared."
+        )
+    if any(header.lossy for header in headers):
+        notes.append("The pixels were, or may have been, compressed with a loss of detail.")
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""MetaImage files."""

@@ -1,0 +1,1 @@
+"""Volumes in numpy's archives, RAD-ChestCT's among them."""

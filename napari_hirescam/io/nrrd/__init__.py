@@ -1,0 +1,1 @@
+"""NRRD files, Slicer's segmentations among them."""

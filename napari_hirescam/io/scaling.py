@@ -1,0 +1,141 @@
+"""What stored numbers stand for: slope, intercept, and the type that holds the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_hirescam.errors import VolumeError
+from napari_hirescam.io.nifti.header import Header
+from napari_hirescam.source import Fact
+
+_TYPES = (np.int16, np.int32, np.int64)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How a stored number becomes a value: times `slope`, plus `intercept`."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    @property
+    def is_identity(self) -> bool:
+        """True if stored numbers are the values."""
+        return self.slope == 1 and self.intercept == 0
+
+    @property
+    def is_whole(self) -> bool:
+        """True if it makes whole numbers of whole numbers."""
+        return self.slope.is_integer() and self.intercept.is_integer()
+
+
+def scaling_of(path: Path, fields: Any) -> Scaling:
+    """Read slope and intercept; a slope of 0 or NaN is the standard's way to say "as stored".
+
+    Raises
+    ------
+    VolumeError
+        If there is a slope, but it or the intercept is not finite.
+    """
+    slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
+    if slope == 0 or np.isnan(slope):
+        return Scaling()
+    if not np.isfinite([slope, intercept]).all():
+        raise VolumeError(
+            path,
+            f"its values cannot be known: its slope is {slope:g}, its intercept {intercept:g}",
+            "Convert it again from the original images",
+        )
+    return Scaling(slope, intercept)
+
+
+def needs_second_array(header: Header) -> bool:
+    """Say whether :func:`scaled` cannot work within the stored numbers' own memory."""
+    if header.dtype.kind == "f":
+        return header.dtype.itemsize != np.dtype(np.float32).itemsize
+    slope = float(header.fields["scl_slope"])
+    plain = slope in {0.0, 1.0} or np.isnan(slope)
+    return not plain or header.dtype.itemsize in {1, 8}
+
+
+def scaled(voxels: npt.NDArray[Any], scaling: Scaling) -> npt.NDArray[Any]:
+    """Apply slope and intercept.
+
+    Parameters
+    ----------
+    voxels
+        [i, j, k], the first axis fastest, in native byte order; overwritten where the values
+        find room in its memory.
+    scaling
+        What to apply.
+
+    Returns
+    -------
+    Integers where integers were stored and the values are whole, in the stored type or the
+    smallest signed one that holds them; float32 otherwise.
+    """
+    is_integer = voxels.dtype.kind in "iu"
+    if scaling.is_identity and (voxels.dtype == np.float32 or (is_integer and voxels.itemsize < 8)):
+        return voxels
+    if is_integer and scaling.is_whole:
+        slope, intercept = int(scaling.slope), int(scaling.intercept)
+        ends = [int(voxels.min()), int(voxels.max())]
+        results = [end * slope + intercept for end in ends]
+        fitting = [t for t in _TYPES if _fits(results, t)]
+        if fitting and _fits(ends, np.int64):
+            small = _fits([*ends, *results, slope, intercept], np.int32)
+            work = np.int32 if small else np.int64
+            return _mapped(voxels, fitting[0], work, slope, intercept)
+    # Half and double precision have no use for a CT and trouble many libraries.
+    return _mapped(voxels, np.float32, np.float64, scaling.slope, scaling.intercept)
+
+
+def number_facts(fields: Any, scaling: Scaling) -> tuple[Fact, ...]:
+    """Describe the stored numbers for the geometry report."""
+    stored = (float(fields["scl_slope"]), float(fields["scl_inter"]))
+    said = f"{scaling.slope:g} and {scaling.intercept:g}"
+    unused = scaling.is_identity and stored not in {(1.0, 0.0), (0.0, 0.0)}
+    dtype = fields.get_data_dtype()
+    bits = int(fields["bitpix"])
+    return (
+        Fact(
+            "Numbers",
+            "Type in the file",
+            f"{dtype.newbyteorder('=').name}",
+            "" if bits == 8 * dtype.itemsize else f"the header says {bits} bits, which is ignored",
+        ),
+        Fact(
+            "Numbers",
+            "Slope and intercept",
+            said,
+            f"the file's {stored[0]:g} and {stored[1]:g} mean: as stored" if unused else "",
+        ),
+    )
+
+
+def _fits(numbers: list[int], kind: Any) -> bool:
+    limits = np.iinfo(kind)
+    return limits.min <= min(numbers) and max(numbers) <= limits.max
+
+
+def _mapped(
+    voxels: npt.NDArray[Any], kind: Any, work: Any, slope: float, intercept: float
+) -> npt.NDArray[Any]:
+    """Slice by slice in a wider type, since unsigned numbers would wrap around below zero."""
+    kind = np.dtype(kind)
+    if kind.itemsize == voxels.itemsize:
+        values: npt.NDArray[Any] = voxels.view(kind)
+    else:
+        values = np.empty(voxels.shape, kind, order="F")
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is no number any more
+        for k in range(voxels.shape[2]):
+            plane = voxels[:, :, k].astype(work)
+            plane *= slope
+            plane += intercept
+            values[:, :, k] = plane
+    return values
