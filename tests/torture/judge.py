@@ -164,7 +164,7 @@ def _fault_in_values(answer: Answer, scan: Scan) -> str:
     first = np.array([0, 0, scan.levels[0]])
     last = np.array([scan.size[0] - 1, scan.size[1] - 1, scan.levels[-1]])
     levels = np.array(scan.levels)
-    thickness = np.array([1, 1, np.diff(levels).max()])
+    thickness = np.array([1, 1, np.diff(levels).max(initial=0) or 1])
     outside = (np.maximum(first - stored, stored - last) / thickness).max(axis=-1)
     off_level = np.abs(stored[..., 2, None] - levels).min(axis=-1)
     off_pixel = np.abs(stored[..., :2] - np.rint(stored[..., :2])).max(axis=-1)
