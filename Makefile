@@ -27,7 +27,7 @@ export QT_API := pyside6
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint types contracts evaluate benchmark constraints clean \
+.PHONY: help demo test lint types contracts evaluate benchmark reading torture constraints clean \
 	system-for-tests system-for-demo
 
 help: ## List the targets
@@ -60,6 +60,12 @@ evaluate: $(VENV)/.installed ## Measure the sample model on phantoms it has not 
 
 benchmark: $(VENV)/.with-bench ## Time and weigh the attention engine against its peers
 	$(BIN)/python benchmarks/attention.py $(ARGS)
+
+reading: $(VENV)/.with-bench ## Time and weigh the readers against their peers
+	$(BIN)/python benchmarks/reading.py $(ARGS)
+
+torture: $(VENV)/.with-bench ## Put the awkward files to the peers; print the table of docs/reading.md
+	$(BIN)/python benchmarks/torture.py $(ARGS)
 
 clean: ## Remove what builds, tests and the demo left behind (not .venv)
 	rm -rf build dist demo_output htmlcov .coverage coverage.xml
