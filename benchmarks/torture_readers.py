@@ -47,14 +47,18 @@ def by_simpleitk(path: Path) -> Found:
 
 
 def _itk_series(reader: Any, folder: Path) -> list[str]:
-    best: tuple[str, ...] = ()
-    for inner in sorted({folder, *(p for p in folder.rglob("*") if p.is_dir())}):
-        for uid in reader.GetGDCMSeriesIDs(str(inner)):
-            names = reader.GetGDCMSeriesFileNames(str(inner), uid)
-            best = max(best, names, key=len)
-    if not best:
+    """The largest series of the folder, or of the folders in it if it has none itself."""
+    uids = reader.GetGDCMSeriesIDs(str(folder))
+    nested = not uids
+    if nested:
+        inner = (path for path in folder.rglob("*") if path.is_dir())
+        uids = {uid for path in inner for uid in reader.GetGDCMSeriesIDs(str(path))}
+    found = [
+        reader.GetGDCMSeriesFileNames(str(folder), uid, recursive=nested) for uid in sorted(uids)
+    ]
+    if not found:
         raise ValueError("no DICOM series")
-    return list(best)
+    return list(max(found, key=len))
 
 
 def _is_slice(path: Path) -> bool:

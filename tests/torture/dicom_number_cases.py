@@ -189,7 +189,8 @@ def _mixed(folder: Path, slopes: tuple[float, ...], intercepts: tuple[float, ...
     for k, dataset in enumerate(made.slices):
         dataset.RescaleSlope, dataset.RescaleIntercept = slopes[k], intercepts[k]
         put_pixels(dataset, stored_numbers(points[:, :, k], hu_at, slopes[k], intercepts[k], "<u2"))
-    made.scan = replace(made.scan, within=0.51 * max(slopes))
+    # Readers may cut the fraction off after rounding.
+    made.scan = replace(made.scan, within=max(1.3, 0.51 * max(slopes)))
     return made.save(folder)
 
 
