@@ -435,7 +435,7 @@ def test_a_wish_to_stop_is_honoured_between_slices(tmp_path, monkeypatch):
     )
     with pytest.raises(Cancelled):
         voxels_of(*headers, should_stop=lambda: len(read) > 3)
-    assert len(read) <= 16
+    assert len(read) <= 32  # what may be read ahead
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -113,10 +114,19 @@ def stored_slices(headers: Sequence[SliceHeader]) -> Iterator[npt.NDArray[Any]]:
             yield from _decoded(listed)
 
 
-def within_stored_bits(header: SliceHeader, pixels: npt.NDArray[Any]) -> bool:
+def within_stored_bits(
+    header: SliceHeader, pixels: npt.NDArray[Any], ends: tuple[Any, Any]
+) -> bool:
     """Clear, in place, what lies above the stored bits; sign-extend signed numbers.
 
     Old writers keep overlays there, which are no part of the number: DICOM PS3.5 8.1.1.
+
+    Parameters
+    ----------
+    header, pixels
+        The slice.
+    ends
+        Its least and its greatest number.
 
     Returns
     -------
@@ -127,7 +137,7 @@ def within_stored_bits(header: SliceHeader, pixels: npt.NDArray[Any]) -> bool:
         return False
     highest = (1 << header.bits_stored) - 1
     low, high = (-(highest // 2) - 1, highest // 2) if header.is_signed else (0, highest)
-    if pixels.min() >= low and pixels.max() <= high:
+    if ends[0] >= low and ends[1] <= high:
         return False
     np.left_shift(pixels, spare, out=pixels)
     np.right_shift(pixels, spare, out=pixels)
@@ -148,10 +158,14 @@ def _short(length: int, needed: int) -> str:
 
 
 def _plain_type(header: SliceHeader) -> np.dtype[Any]:
-    order = ">" if header.is_big_endian else "<"
-    if header.float_bits:
-        return np.dtype(f"{order}f{header.float_bits // 8}")
-    return np.dtype(f"{order}{'i' if header.is_signed else 'u'}{header.bits_allocated // 8}")
+    kind = "f" if header.float_bits else "i" if header.is_signed else "u"
+    n_bytes = (header.float_bits or header.bits_allocated) // 8
+    return _number_type(f"{'>' if header.is_big_endian else '<'}{kind}{n_bytes}")
+
+
+@cache  # which numpy parses anew for every slice
+def _number_type(code: str) -> np.dtype[Any]:
+    return np.dtype(code)
 
 
 def _plain(header: SliceHeader, into: npt.NDArray[np.int16] | None) -> npt.NDArray[Any]:

@@ -104,7 +104,12 @@ def _slice_facts(plan: Plan) -> Iterable[Fact]:
         yield Fact("Slices", "Count of the grid", str(stacked.n_slices), "see what was repaired")
     gaps = line.gaps_mm
     spread = f"{gaps.min():.4g} / {np.median(gaps):.4g} / {gaps.max():.4g} mm"
-    yield Fact("Slices", "Spacing by position, least / median / greatest", spread)
+    yield Fact(
+        "Slices",
+        "Spacing by position, least / median / greatest",
+        spread,
+        "the positions are rounded to 0.1 mm" if stacked.is_rounded else "",
+    )
     yield from _stated_facts(line)
     yield Fact(
         "Slices",

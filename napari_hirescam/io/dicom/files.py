@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
@@ -23,6 +24,7 @@ from napari_hirescam.io.reading import Reading
 _LOOK_AT_FILES = 2000
 _READERS = 4
 _AT_A_TIME = 16
+_SLOW_S = 1e-3
 _IMPATIENCE_S = 0.1
 
 
@@ -157,33 +159,48 @@ def _is(kind: Callable[[], bool]) -> bool:
 def _read_all(files: Sequence[Path], reading: Reading) -> Found:
     headers: list[SliceHeader] = []
     damaged: list[VolumeError] = []
-    n_other = 0
-    # Threads, for the wait of a network drive; the disk of the machine itself needs none.
-    pool = ThreadPoolExecutor(_READERS)
-    try:
-        reading.step(0, len(files))
-        batches = [files[k : k + _AT_A_TIME] for k in range(0, len(files), _AT_A_TIME)]
-        done = 0
-        for batch, future in zip(batches, [pool.submit(_read, b) for b in batches], strict=True):
-            for result in _patiently(future, reading):
-                if isinstance(result, VolumeError):
-                    damaged.append(result)
-                elif result is None:
-                    n_other += 1
-                else:
-                    headers += result
-            done += len(batch)
-            reading.step(done, len(files))
-    finally:
-        # Not waited for: a file on a drive that hangs must not hold up a wish to stop.
-        pool.shutdown(wait=False, cancel_futures=True)
+    n_other = done = 0
+    reading.step(0, len(files))
+    for found, batch in _in_batches(files, reading):
+        for result in found:
+            if isinstance(result, VolumeError):
+                damaged.append(result)
+            elif result is None:
+                n_other += 1
+            else:
+                headers += result
+        done += len(batch)
+        reading.step(done, len(files))
     return Found(tuple(headers), tuple(damaged), n_other)
+
+
+def _in_batches(
+    files: Sequence[Path], reading: Reading
+) -> Iterator[tuple[list[_Result], Sequence[Path]]]:
+    batches = [files[k : k + _AT_A_TIME] for k in range(0, len(files), _AT_A_TIME)]
+    # The first batch tells how many threads to take: several for the wait of a network drive,
+    # but one for the machine's own disk, where they would only take turns.
+    n_readers = 1
+    for part in (batches[:1], batches[1:]):
+        pool = ThreadPoolExecutor(n_readers)
+        try:
+            futures = [pool.submit(_read, batch) for batch in part]
+            for batch, future in zip(part, futures, strict=True):
+                results, waited_s = _patiently(future, reading)
+                yield results, batch
+                if waited_s > _SLOW_S * len(batch):
+                    n_readers = _READERS
+        finally:
+            # Not waited for: a file on a drive that hangs must not hold up a wish to stop.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 _Result = tuple[SliceHeader, ...] | VolumeError | None
 
 
-def _patiently(future: Future[list[_Result]], reading: Reading) -> list[_Result]:
+def _patiently(
+    future: Future[tuple[list[_Result], float]], reading: Reading
+) -> tuple[list[_Result], float]:
     while True:
         try:
             return future.result(timeout=_IMPATIENCE_S)
@@ -191,7 +208,9 @@ def _patiently(future: Future[list[_Result]], reading: Reading) -> list[_Result]
             reading.check_stop()
 
 
-def _read(files: Sequence[Path]) -> list[_Result]:
+def _read(files: Sequence[Path]) -> tuple[list[_Result], float]:
+    """Read the headers of some files; also say how many seconds went by in waiting."""
+    began = time.perf_counter() - time.thread_time()
     results: list[_Result] = []
     for path in files:
         try:
@@ -201,4 +220,4 @@ def _read(files: Sequence[Path]) -> list[_Result]:
         else:
             is_directory = bool(found) and found[0].sop_class_uid == DIRECTORY_CLASS
             results.append(None if is_directory or not found else found)
-    return results
+    return results, time.perf_counter() - time.thread_time() - began

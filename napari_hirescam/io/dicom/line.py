@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom.header import SliceHeader
@@ -19,6 +20,10 @@ from napari_hirescam.volume import FloatArray
 SAME_PLACE_MM = 0.01
 LINE_TOLERANCE = 0.1
 """Of a voxel: what a slice may lie off its place."""
+
+_ROUNDED_TO_MM = 0.1
+_WRITTEN_EXACTLY = 1e-6  # tenths
+_STEP_TO_ROUNDING = 3.0  # a step at least so many times as long cannot be mistaken
 
 _STRAIGHT = 0.8  # cosine between a normal and the axis that a cut is named after
 _LENGTH_TOLERANCE = 0.05  # of a direction cosine vector, which ought to have length 1
@@ -124,6 +129,34 @@ def line_up(path: Path, headers: Sequence[SliceHeader]) -> Line:
     )
 
 
+def are_rounded(
+    positions_lps_mm: FloatArray, normal: FloatArray, at: npt.NDArray[np.floating]
+) -> bool:
+    """Tell whether planes look uneven for no other reason than that their positions are rounded.
+
+    Some scanners and archives write tenths of a millimetre whatever the slice spacing: 0.625 mm
+    then reads as 0.6 and 0.7 in turns.
+
+    Parameters
+    ----------
+    positions_lps_mm
+        [plane, 3], ascending along `normal`.
+    normal
+        LPS unit vector.
+    at
+        [plane], where each ought to lie, counted in steps of one length.
+    """
+    tenths = positions_lps_mm / _ROUNDED_TO_MM
+    if np.abs(tenths - np.rint(tenths)).max() > _WRITTEN_EXACTLY:
+        return False
+    heights = positions_lps_mm @ normal
+    step, start = np.polyfit(at, heights, 1)
+    off = np.abs(start + step * at - heights).max()
+    # Half a tenth in each coordinate, and a little since the fit is not the closest one.
+    most = 0.55 * _ROUNDED_TO_MM * np.abs(normal).sum()
+    return bool(off <= most and step >= _STEP_TO_ROUNDING * _ROUNDED_TO_MM)
+
+
 def says_its_place(header: SliceHeader) -> bool:
     """Tell whether a slice has a position, directions and a pixel spacing."""
     return None not in (header.position_mm, header.orientation, header.spacing_mm)
@@ -142,6 +175,11 @@ def _directions(path: Path, orientation: FloatArray) -> tuple[FloatArray, FloatA
             "Use the original series",
         )
     return along_row / lengths[0], along_column / lengths[1]
+
+
+def mean_gap(gaps_mm: FloatArray) -> float:
+    """As :func:`usual_gap`, but the mean, which rounding leaves alone."""
+    return float(np.mean(gaps_mm[gaps_mm < 1.5 * gaps_mm.min()]))
 
 
 def usual_gap(gaps_mm: FloatArray) -> float:

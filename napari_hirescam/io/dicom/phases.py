@@ -133,16 +133,20 @@ class _Key:
         How it is named to the user; "" if it is not.
     parts_meshed
         True if stacks that differ in it are two even where their slices mesh to an even one.
+    parts_adjoining
+        True if they are two even where one begins just where the other ends.
     """
 
     of: Callable[[SliceHeader], Hashable]
     named: str = ""
     parts_meshed: bool = False
+    parts_adjoining: bool = False
 
 
 _KEYS = (
-    _Key(lambda header: header.study_uid, parts_meshed=True),
-    _Key(lambda header: header.frame_of_reference_uid, parts_meshed=True),
+    # Places of two studies or frames of reference have nothing to do with each other.
+    _Key(lambda header: header.study_uid, parts_meshed=True, parts_adjoining=True),
+    _Key(lambda header: header.frame_of_reference_uid, parts_meshed=True, parts_adjoining=True),
     _Key(lambda header: header.stack_id, "stack {}", parts_meshed=True),
     _Key(lambda header: header.temporal_position, "time point {}"),
     _Key(lambda header: header.trigger_time, "trigger time {} ms"),
@@ -204,7 +208,8 @@ def _sortable(value: Hashable) -> tuple[int, float, str]:
 def _meshed(path: Path, line: Line) -> tuple[Phase, ...] | None:
     """Part an even stack into those that it was put together from by mistake.
 
-    Two reconstructions or two scans under one UID may lie in turns, half a step apart.
+    Two reconstructions or two scans under one UID may lie in turns, half a step apart; two
+    patients' may adjoin.
     """
     for key in _KEYS:
         parts = _split(line.slices, key.of) if key.parts_meshed else None
@@ -212,7 +217,7 @@ def _meshed(path: Path, line: Line) -> tuple[Phase, ...] | None:
             lines = [line_up(path, part) for part in parts.values()]
             ends = [(one.heights_mm[0], one.heights_mm[-1]) for one in lines]
             apart = all(low[1] < high[0] for low, high in pairwise(sorted(ends)))
-            if not apart and all(map(_stands_alone, lines)):
+            if (key.parts_adjoining or not apart) and all(map(_stands_alone, lines)):
                 return tuple(
                     Phase(tuple(part), _joined(key.named, value, ""))
                     for value, part in sorted(parts.items(), key=lambda item: _sortable(item[0]))
@@ -221,8 +226,11 @@ def _meshed(path: Path, line: Line) -> tuple[Phase, ...] | None:
     if len(turns[1]) < SMALLEST_STACK:
         return None
     numbers = [[header.instance_number for header in turn] for turn in turns]
-    if all(_counts(turn) for turn in numbers) and set(numbers[0]) >= set(numbers[1]):
-        return tuple(map(Phase, turns))
+    if all(map(_counts, numbers)):
+        one, other = ({number for number in turn if number is not None} for turn in numbers)
+        # Each numbered for itself, or the one after the other.
+        if one >= other or max(one) < min(other) or max(other) < min(one):
+            return tuple(map(Phase, turns))
     return None
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,14 +28,14 @@ from napari_hirescam.io.reading import Reading, check_memory
 from napari_hirescam.volume import Quantity
 
 _READERS = 2
-_AT_A_TIME = 8  # slices, before anybody is asked whether to go on
+_AT_A_TIME = 8  # slices, since handing over each one alone costs as much as reading it
+_AHEAD = 4  # batches; more could hold the series in memory once again
 _INT16 = np.iinfo(np.int16)
 _INT32 = np.iinfo(np.int32)
 _TISSUE_HU = (-500.0, 1500.0)
 
 
-@dataclass(frozen=True, eq=False)
-class _Slice:
+class _Slice(NamedTuple):
     """One slice, rescaled: its numbers, where they are padding, and what was found in it."""
 
     values: npt.NDArray[Any]
@@ -186,13 +187,31 @@ def _slices(
             yield _rescaled(header, pixels, quantity)
         return
 
-    def read(k: int) -> _Slice:
-        into = volume[k] if volume.dtype == np.int16 else None
-        return _rescaled(headers[k], stored_pixels(headers[k], into), quantity)
+    # A decoder takes long enough for each slice.
+    at_a_time = _AT_A_TIME if headers[0].pixels_at is not None else 1
+    given_up = Event()
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        for start in range(0, len(headers), _AT_A_TIME):
-            yield from pool.map(read, range(start, min(start + _AT_A_TIME, len(headers))))
+    def read(start: int) -> list[_Slice]:
+        batch = []
+        for k in range(start, min(start + at_a_time, len(headers))):
+            if given_up.is_set():
+                break
+            into = volume[k] if volume.dtype == np.int16 else None
+            batch.append(_rescaled(headers[k], stored_pixels(headers[k], into), quantity))
+        return batch
+
+    batches: deque[Future[list[_Slice]]] = deque()
+    pool = ThreadPoolExecutor(_READERS)
+    try:
+        for start in range(0, len(headers), at_a_time):
+            batches.append(pool.submit(read, start))
+            if len(batches) == _AHEAD:
+                yield from batches.popleft().result()
+        while batches:
+            yield from batches.popleft().result()
+    finally:
+        given_up.set()
+        pool.shutdown(cancel_futures=True)
 
 
 def _has_whole_rescale(header: SliceHeader) -> bool:
@@ -201,8 +220,10 @@ def _has_whole_rescale(header: SliceHeader) -> bool:
 
 def _rescaled(header: SliceHeader, pixels: npt.NDArray[Any], quantity: Quantity) -> _Slice:
     padding = _padding(header, pixels)
-    had_spare_bits = within_stored_bits(header, pixels)
+    ends = pixels.min(), pixels.max()
+    had_spare_bits = within_stored_bits(header, pixels, ends)
     if had_spare_bits:
+        ends = pixels.min(), pixels.max()
         # The padding value may have been written with all bits or with the stored ones alone.
         again = _padding(header, pixels)
         padding = again if padding is None else padding if again is None else padding | again
@@ -213,7 +234,8 @@ def _rescaled(header: SliceHeader, pixels: npt.NDArray[Any], quantity: Quantity)
         # Any real number of the slice will do: padding must not decide how wide the volume is.
         stand_in = pixels.flat[inside[0]] if inside.size else 0
         np.copyto(pixels, stand_in, where=padding)
-    values, low, high = _to_quantity(header, pixels)
+        ends = pixels.min(), pixels.max()
+    values, low, high = _to_quantity(header, pixels, ends)
     if padding is not None and quantity is Quantity.HU:
         np.copyto(values, AIR_HU, where=padding)
         if padding.all():
@@ -246,9 +268,9 @@ def _is_outside(header: SliceHeader, padding: npt.NDArray[np.bool_], quantity: Q
 
 
 def _to_quantity(
-    header: SliceHeader, pixels: npt.NDArray[Any]
+    header: SliceHeader, pixels: npt.NDArray[Any], ends: tuple[Any, Any]
 ) -> tuple[npt.NDArray[Any], float, float]:
-    """Rescale, in place where that is safe; also give the ends of the range."""
+    """Rescale, in place where that is safe; `ends` of the range come in and go out."""
     slope, intercept = header.rescale or (1.0, 0.0)
     if header.float_bits or not _has_whole_rescale(header):
         values: npt.NDArray[Any] = (pixels * np.float64(slope) + intercept).astype(np.float32)
@@ -258,8 +280,8 @@ def _to_quantity(
             )
         return values, float(values.min()), float(values.max())
     # Python's integers: uint16 - 1024 would wrap around to 64512 and more.
-    ends = [int(pixels.min()) * int(slope), int(pixels.max()) * int(slope)]
-    low, high = min(ends) + int(intercept), max(ends) + int(intercept)
+    results = [int(end) * int(slope) + int(intercept) for end in ends]
+    low, high = min(results), max(results)
     if _INT16.min <= low and high <= _INT16.max and pixels.dtype.itemsize == 2:
         # Modulo 2^16 each step may overflow, since the result is known not to.
         values = pixels.view(np.int16)

@@ -20,7 +20,7 @@ from napari_hirescam.io.dicom.pixels import read_voxels, slice_picture
 from napari_hirescam.io.dicom.plan import Place, Plan, place_of, plan
 from napari_hirescam.io.dicom.scan import scan
 from napari_hirescam.io.dicom.series import Series, why_not
-from napari_hirescam.io.dicom.stack import onto_grid
+from napari_hirescam.io.dicom.stack import Stack, onto_grid
 from napari_hirescam.io.frame import patient_letters, to_volume_axes
 from napari_hirescam.io.quantity import AIR_HU
 from napari_hirescam.io.reading import Reading, check_memory
@@ -161,6 +161,7 @@ def _read(path: Path, planned: Plan, reading: Reading, others: tuple[str, ...]) 
         repaired += (Repaired(Repair.STRAIGHTEN, _straightened(planned, resampled), asked=False),)
     notes = (
         *(one.what for one in repaired),
+        *_rounded(stacked),
         *meaning,
         *_implausible(quantity, low, high),
         *remarks,
@@ -214,6 +215,18 @@ def _straightened(planned: Plan, resampled: tuple[str, ...]) -> str:
     if tilt < 0.1:
         return resampled[0]
     return f"The gantry was tilted by {tilt:.1f} degrees. {resampled[0]}"
+
+
+def _rounded(stacked: Stack) -> tuple[str, ...]:
+    if not stacked.is_rounded:
+        return ()
+    gaps = stacked.line.gaps_mm
+    step = float(gaps.sum() / stacked.at[-1])
+    note = (
+        f"The slices seem {gaps.min():.1f} to {gaps.max():.1f} mm apart, which comes from "
+        f"positions rounded to 0.1 mm; they were taken for {step:.3f} mm apart."
+    )
+    return (note,)
 
 
 def _implausible(quantity: Quantity, low: float, high: float) -> tuple[str, ...]:

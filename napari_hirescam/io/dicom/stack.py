@@ -16,7 +16,15 @@ import numpy.typing as npt
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ConsentNeededError
 from napari_hirescam.io.dicom.header import SliceHeader
-from napari_hirescam.io.dicom.line import LINE_TOLERANCE, SAME_PLACE_MM, Line, line_up, usual_gap
+from napari_hirescam.io.dicom.line import (
+    LINE_TOLERANCE,
+    SAME_PLACE_MM,
+    Line,
+    are_rounded,
+    line_up,
+    mean_gap,
+    usual_gap,
+)
 from napari_hirescam.io.frame import LPS_TO_IPL
 from napari_hirescam.source import Repair, Repaired
 from napari_hirescam.volume import FloatArray
@@ -63,6 +71,14 @@ class Stack:
     def is_evened(self) -> bool:
         """True if measured slices lie between those of the grid."""
         return bool(np.abs(self.at - np.rint(self.at)).max() > 1e-9)
+
+    @property
+    def is_rounded(self) -> bool:
+        """True if slices look uneven since their positions are rounded, and are taken for even."""
+        gaps = self.line.gaps_mm
+        even = np.diff(self.at) * (gaps.sum() / self.at[-1])
+        tolerance = np.maximum(SAME_PLACE_MM, _STEP_TOLERANCE * gaps)
+        return not self.is_evened and bool((np.abs(gaps - even) > tolerance).any())
 
 
 def stack(path: Path, headers: Sequence[SliceHeader], allow: frozenset[Repair]) -> Stack:
@@ -135,11 +151,17 @@ def _regular(
     at = np.concatenate([[0.0], np.cumsum(whole)])
     # Gaps that differ by less than the tolerance can still add up.
     drift = float(np.abs(line.heights_mm - line.heights_mm[0] - at * (extent / total)).max())
-    if (
-        (np.abs(gaps - whole * usual) <= tolerance).all()
-        and drift <= max(SAME_PLACE_MM, LINE_TOLERANCE * usual)
-        and total <= _MOST_INVENTED * len(gaps)
-    ):
+    is_regular = bool((np.abs(gaps - whole * usual) <= tolerance).all()) and (
+        drift <= max(SAME_PLACE_MM, LINE_TOLERANCE * usual)
+    )
+    if not is_regular:
+        by_mean = np.rint(gaps / mean_gap(gaps))
+        places = np.concatenate([[0.0], np.cumsum(by_mean)])
+        positions = np.array([header.position_mm for header in line.slices], dtype=np.float64)
+        if are_rounded(positions, line.normal, places):
+            is_regular, whole, at, total = True, by_mean, places, int(places[-1])
+            usual = extent / total
+    if is_regular and total <= _MOST_INVENTED * len(gaps):
         if (whole == 1).all():
             return at, extent / total, ()
         repairs: tuple[Repair, ...] = (Repair.INSERT_MISSING,)
