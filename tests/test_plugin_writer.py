@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from dicom_factory import make_series, save_all
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
+from napari.utils import progress
 from nifti_factory import CT, RAS, save
 from npe2 import PluginManifest
 from pydicom.uid import generate_uid
@@ -24,6 +26,8 @@ from napari_hirescam.plugin.mask_layers import describe_segments
 from napari_hirescam.plugin.opening import add_layer
 from napari_hirescam.source import Segment
 from napari_hirescam.volume import Volume
+
+pytest_plugins = ["plugin_window"]
 
 ROOT = Path(__file__).resolve().parents[1]
 COS, SIN = np.cos(0.3), np.sin(0.3)
@@ -227,11 +231,80 @@ def test_a_script_does_not_replace_a_file_and_the_dialog_has_asked(
     with pytest.raises(VolumeError, match="there is a file of this name"):
         viewer.layers.save(str(file), selected=True)
     assert file.read_bytes() == b"somebody's work"
-    # As from the window's menu: within Qt's event loop.
-    done: list[object] = []
-    QTimer.singleShot(0, lambda: done.append(viewer.layers.save(str(file), selected=True)))
-    qtbot.waitUntil(lambda: bool(done), timeout=10000)
+    assert from_menu(qtbot, lambda: viewer.layers.save(str(file), selected=True)) == [str(file)]
+    qtbot.waitUntil(lambda: not progress._all_instances, timeout=10000)
     assert nib.load(file).shape == (2, 3, 4)
+
+
+def from_menu(qtbot, act):
+    """Do something as from the window's menu: within Qt's event loop."""
+    done: list[object] = []
+
+    def call() -> None:
+        try:
+            done.append(act())
+        except VolumeError as error:
+            done.append(error)
+
+    QTimer.singleShot(0, call)
+    qtbot.waitUntil(lambda: bool(done), timeout=10000)
+    return done[0]
+
+
+class _SlowDisk:
+    """Stands in for `write_volume`: writes when it is told to."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.threads: list[threading.Thread] = []
+
+    def __call__(self, *args, **options):
+        from napari_hirescam.io.write import write_volume
+
+        self.threads.append(threading.current_thread())
+        assert self.go_on.wait(10)
+        return write_volume(*args, **options)
+
+
+@pytest.fixture
+def slow(monkeypatch) -> _SlowDisk:
+    slow = _SlowDisk()
+    monkeypatch.setattr("napari_hirescam.io.write_volume", slow)
+    return slow
+
+
+def test_the_window_goes_on_while_a_layer_is_written(
+    make_napari_viewer, qtbot, tmp_path, slow, told
+):
+    viewer = make_napari_viewer()
+    layer = viewer.add_labels(np.ones((2, 3, 4), np.uint8), name="mask")
+    file = tmp_path / "mask.nii.gz"
+    from_menu(qtbot, lambda: viewer.layers.save(str(file), selected=True))
+    qtbot.waitUntil(lambda: bool(slow.threads), timeout=5000)
+    assert slow.threads[0] is not threading.main_thread()
+    assert told() == []
+    layer.data[0, 0, 0] = 9  # what is painted from now on is not in the file
+    (shown,) = progress._all_instances
+    assert shown.desc.startswith("Saving mask.nii.gz")
+    again = from_menu(qtbot, lambda: viewer.layers.save(str(file), selected=True))
+    assert "just being written" in str(again)
+    slow.go_on.set()
+    qtbot.waitUntil(lambda: len(told()) == 1, timeout=5000)
+    assert told()[0].startswith("Saved mask.nii.gz in ")
+    assert (np.asarray(nib.load(file).dataobj) == 1).all()
+    assert not progress._all_instances
+
+
+def test_a_layer_that_cannot_be_written_is_told(make_napari_viewer, qtbot, tmp_path, told):
+    viewer = make_napari_viewer()
+    viewer.add_labels(np.ones((2, 3, 4), np.uint8), name="mask")
+    file = tmp_path / "no such folder" / "mask.nii.gz"
+    from_menu(qtbot, lambda: viewer.layers.save(str(file), selected=True))
+    qtbot.waitUntil(lambda: bool(told()), timeout=5000)
+    (message,) = told()
+    assert "it cannot be written" in message
+    assert "folder exists" in message
+    assert not progress._all_instances
 
 
 @pytest.mark.parametrize(

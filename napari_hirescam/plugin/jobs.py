@@ -26,6 +26,20 @@ ShouldStop = Callable[[], bool]
 Work = Callable[[Progress, ShouldStop], Any]
 
 
+class _Titled:
+    """A function under the name that napari shows where it asks before its window closes."""
+
+    def __init__(self, run: Callable[[], None], title: str) -> None:
+        self._run = run
+        self._title = title
+
+    def __call__(self) -> None:
+        self._run()
+
+    def __str__(self) -> str:
+        return self._title
+
+
 class _StoppableWorker(FunctionWorker):  # type: ignore[misc]
     """A function worker whose quit request, napari's own included, reaches the function."""
 
@@ -51,6 +65,9 @@ class Job(QObject):
         :class:`~napari_hirescam.errors.Cancelled` where it honoured the stop request.
     subject
         What the work is about, for the sentence shown should it fail unexpectedly.
+    doing
+        What napari says is going on where it asks before its window closes; the subject by itself
+        if empty.
     """
 
     progressed = Signal(int, int)
@@ -62,10 +79,11 @@ class Job(QObject):
     # Running jobs are held here, so that one outlives the panel that started it.
     _running: set[Job] = set()  # noqa: RUF012 - shared on purpose
 
-    def __init__(self, work: Work, subject: str) -> None:
+    def __init__(self, work: Work, subject: str, doing: str = "") -> None:
         super().__init__()
         self._work = work
         self._subject = subject
+        self._doing = doing or subject
         self._stop = threading.Event()
         self._abandoned = False
         self._result: Any = None
@@ -78,7 +96,10 @@ class Job(QObject):
         # create_worker, and not the class itself: so napari's task manager knows of the work
         # and asks before it closes the window.
         self._worker = create_worker(
-            self._run, self._stop, _start_thread=False, _worker_class=_StoppableWorker
+            _Titled(self._run, self._doing),
+            self._stop,
+            _start_thread=False,
+            _worker_class=_StoppableWorker,
         )
         self._worker.finished.connect(self._report)
         self._worker.start()

@@ -152,7 +152,7 @@ class Opening(QObject):
                 preview=lambda picture: tell_picture(request, picture),
             )
 
-        job = Job(read, subject=request.path.name)
+        job = Job(read, subject=request.path.name, doing=f"opening {request.path.name}")
         job.progressed.connect(window.show_progress)
         job.succeeded.connect(self._on_read)
         job.failed.connect(self._on_failed)

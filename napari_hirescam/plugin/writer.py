@@ -4,6 +4,10 @@ A layer that lies where it was read is written on the grid of its file, through 
 if reading resampled; labels painted over a CT take the CT's grid. What was moved, scaled,
 turned or sheared is written where it lies now.
 
+napari calls its writers in the thread that draws the window. There, only what is written where is
+settled; the resampling, packing and comparing are done by
+:mod:`~napari_hirescam.plugin.writing_job`. In a script the file is there on return.
+
 napari's dialog asks before a file is replaced and a script does not, but npe2 passes neither
 answer nor question on. So an existing file is replaced only from the window, under the very
 name that the dialog asked about; a script removes it first, or uses
@@ -28,6 +32,7 @@ from napari_hirescam.plugin.ct_layers import (
 )
 from napari_hirescam.plugin.mask_layers import segments_of
 from napari_hirescam.plugin.reader import window_is_used
+from napari_hirescam.plugin.writing_job import write_in_thread
 from napari_hirescam.source import Source
 from napari_hirescam.volume import FloatArray, Grid, Quantity, Volume
 
@@ -67,8 +72,7 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     options = {
         key: attributes[key] for key in (*_PLACE, "features", "metadata") if key in attributes
     }
-    layer = Labels(_smallest_integers(np.asarray(data)), **options)
-    return _write(Path(path), layer)
+    return _write(Path(path), Labels(np.asarray(data), **options))
 
 
 def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -84,39 +88,56 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     if values.dtype.kind not in "biuf":
         raise VolumeError(path, f"numbers of type {values.dtype} have no place there", "Convert it")
     options = {key: attributes[key] for key in (*_PLACE, "metadata") if key in attributes}
-    return _write(Path(path), Image(values, **options))
+    # With any limits, for napari would look for them in all the voxels.
+    return _write(Path(path), Image(values, **options, contrast_limits=(0, 1)))
 
 
 class _Target(NamedTuple):
-    """The grid a layer is written on, the values there, and the file the grid is of."""
+    """The grid a layer is written on, and the file the grid is of."""
 
-    values: npt.NDArray[Any]
     grid: Grid
     like: Source | None
+    volume_affine: FloatArray | None = None
+    """Index to mm of the layer, where its values must be brought onto the file's grid first."""
 
 
 def _write(path: Path, layer: Image | Labels) -> list[str]:
-    from napari_hirescam.io import write_volume
-
     named = path.name.lower().endswith(_SUFFIXES)
     file = path if named else path.with_name(f"{path.name}.nii.gz")
+    in_window = window_is_used()
+    # Under a name without an ending, the dialog asked about another file.
+    overwrite = named and in_window
+    if file.exists() and not overwrite:
+        raise VolumeError(file, "there is a file of this name", "Choose another name or remove it")
     target = _target(layer)
     is_mask = layer.metadata.get(METADATA_KEY, {}).get("quantity") == Quantity.LABELS.value
     segments = segments_of(layer) if is_mask or _is_labels(layer) else ()
     if file.name.lower().endswith(".dcm"):
         target = _over_a_series(file, layer, target)
-    written = write_volume(
-        file,
-        target.values,
-        target.grid,
-        like=target.like,
-        segments=segments,
-        description=layer.name,
-        provenance=_provenance(layer, target),
-        # Under a name without an ending, the dialog asked about another file.
-        overwrite=named and window_is_used(),
-    )
-    return [str(written)]
+    provenance = _provenance(layer, target)
+    name = layer.name
+    values = np.asarray(layer.data)
+    if in_window and _is_labels(layer):
+        values = values.copy()  # the painting may go on
+
+    def write() -> Path:
+        from napari_hirescam.io import write_volume
+
+        return write_volume(
+            file,
+            _on_grid(values, target, name, is_mask=_is_labels(layer)),
+            target.grid,
+            like=target.like,
+            segments=segments,
+            description=name,
+            provenance=provenance,
+            overwrite=overwrite,
+        )
+
+    if in_window:
+        write_in_thread(file, write)
+        return [str(file)]
+    return [str(write())]
 
 
 def _refuse_other_shapes(path: str, attributes: dict[str, Any], ndim: int) -> None:
@@ -136,26 +157,29 @@ def _refuse_other_shapes(path: str, attributes: dict[str, Any], ndim: int) -> No
 
 
 def _target(layer: Image | Labels) -> _Target:
-    values = np.asarray(layer.data)
     source = source_if_unmoved(layer)
     if source is not None:
-        return _on_grid_of(source, values, world_transform(layer), layer)
+        return _Target(source.grid, source, world_transform(layer))
     affine, _ = _in_mm(layer)
     under = _ct_under(layer, affine) if _is_labels(layer) else None
     if under is not None:
-        return _on_grid_of(under, values, affine, layer)
-    return _Target(values, _as_grid(layer, affine), None)
+        return _Target(under.grid, under, affine)
+    return _Target(_as_grid(layer, affine), None)
 
 
-def _on_grid_of(
-    source: Source, values: npt.NDArray[Any], affine: FloatArray, layer: Layer
-) -> _Target:
+def _on_grid(
+    values: npt.NDArray[Any], target: _Target, name: str, *, is_mask: bool
+) -> npt.NDArray[Any]:
+    """Bring a layer's values onto the grid they are written on."""
     from napari_hirescam.io import on_source_grid
 
-    is_mask = _is_labels(layer)
+    if is_mask:
+        values = _smallest_integers(values)
+    if target.volume_affine is None:
+        return values
     quantity = Quantity.LABELS if is_mask else Quantity.UNKNOWN
-    volume = Volume(values, affine, layer.name, quantity, source)
-    return _Target(on_source_grid(values, volume, 0 if is_mask else 1), source.grid, source)
+    volume = Volume(values, target.volume_affine, name, quantity, target.like)
+    return on_source_grid(values, volume, 0 if is_mask else 1)
 
 
 def _ct_under(layer: Layer, affine: FloatArray) -> Source | None:
@@ -181,7 +205,7 @@ def _over_a_series(file: Path, layer: Layer, target: _Target) -> _Target:
         )
     (source,) = series.values()
     affine, _ = _in_mm(layer)
-    return _Target(np.asarray(layer.data), _as_grid(layer, affine), source)
+    return _Target(_as_grid(layer, affine), source)
 
 
 def _open_sources() -> list[tuple[Source, Grid]]:
