@@ -20,6 +20,7 @@ AIR = -1000
 _LOWEST_AIR = -1100  # below, it is a number that no scanner measures
 _NEXT_TO = 0.06  # of a voxel: nearer than this it is the stored voxel, not one between
 _THE_SAME = 1e-3
+_EVENED = 3.0  # HU more for a slice made up between two far ones
 _INTERPOLATED = 0.9  # HU more in a resampled volume: rounded twice, and the patient is curved
 
 
@@ -57,6 +58,8 @@ class Scan:
         How far a stored number may lie off `value`, by rounding or lossy compression.
     padded
         [column, row, slice], True where the file says that nothing was measured.
+    labels
+        Of a mask: the values that may occur at all; empty for a scan.
     anywhere
         The file does not say where it lies: only spacing and order can be judged.
     """
@@ -67,6 +70,7 @@ class Scan:
     value: Callable[[np.ndarray], np.ndarray] = hu_at
     within: float = 0.51
     padded: np.ndarray | None = None
+    labels: tuple[int, ...] = ()
     anywhere: bool = False
 
     def points(self) -> np.ndarray:
@@ -172,6 +176,8 @@ def _fault_in_values(answer: Answer, scan: Scan) -> str:
     values = answer.values.astype(np.float64)
     if np.isnan(values).any():
         return "it holds NaN"
+    if scan.labels and not np.isin(values, scan.labels).all():
+        return "it holds labels that the mask does not have"
 
     expected = scan.value(places)
     off = np.abs(values - expected)
@@ -186,7 +192,10 @@ def _fault_in_values(answer: Answer, scan: Scan) -> str:
     # Between the outermost centres and the ends of their voxels a reader may repeat or blend.
     wrong |= (outside > 0.6) & (values > AIR) & (off > within)
     if answer.invalid is not None:
-        wrong &= ~answer.invalid
+        # What is marked is no measurement; on the file's own grid it is blank or interpolated.
+        is_blank = (values <= AIR) & (values >= _LOWEST_AIR)
+        resampled = (between & inside & ~answer.invalid).any()
+        wrong &= ~answer.invalid | (inside & ~resampled & ~is_blank & (off > within + _EVENED))
     if scan.padded is not None:
         wrong = _with_padding(answer, scan, stored, wrong)
     if not wrong.any():

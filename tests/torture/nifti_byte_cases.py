@@ -16,6 +16,9 @@ sizes = Catalogue()
 case = sizes.case
 RIGHT, ASKED, REPAIRED, REFUSED = Verdict.RIGHT, Verdict.ASKED, Verdict.REPAIRED, Verdict.REFUSED
 HEAD = 352
+FINE = np.diag([-0.1, -0.1, 0.3, 1.0]) + np.array(
+    [[0, 0, 0, 21.0], [0, 0, 0, 32], [0, 0, 0, 8], [0] * 4]
+)
 BOMB = {"dim": (3, 32767, 32767, 32767, 1, 1, 1, 1)}
 CUT = "(?i)short|cut|incomplete|trunc|end|damag|bytes"
 
@@ -225,7 +228,7 @@ def extension_negative(folder: Path) -> Made:
 
 @case("a mask whose extension names its organs", quantity="labels", remark="(?s)liver.*spleen")
 def extension_names(folder: Path) -> Made:
-    names = b"""<?xml version="1.0" encoding="UTF-8"?> <CaretExtension> <Date><![CDATA[2013-07-14T05:45:09]]></Date> <VolumeInformation Index="0"> <LabelTable><Label Key="1" Red="0.2" Green="0.3" Blue="0.4" Alpha="1"><![CDATA[liver]]></Label><Label Key="2" Red="0.6" Green="0.3" Blue="0.1" Alpha="1"><![CDATA[spleen]]></Label></LabelTable> <StudyMetaDataLinkSet> </StudyMetaDataLinkSet> <VolumeType><![CDATA[Label]]></VolumeType> </VolumeInformation></CaretExtension>"""  # noqa: E501
+    names = b"""<?xml version="1.0" encoding="UTF-8"?> <CaretExtension> <Date><![CDATA[2013-07-14T05:45:09]]></Date> <VolumeInformation Index="0"> <LabelTable><Label Key="2" Red="0.2" Green="0.3" Blue="0.4" Alpha="1"><![CDATA[liver]]></Label><Label Key="7" Red="0.6" Green="0.3" Blue="0.1" Alpha="1"><![CDATA[spleen]]></Label></LabelTable> <StudyMetaDataLinkSet> </StudyMetaDataLinkSet> <VolumeType><![CDATA[Label]]></VolumeType> </VolumeInformation></CaretExtension>"""  # noqa: E501
     return save_nifti(
         folder / "seg.nii.gz", dtype="|u1", value=label_at, extension=_extension(names, code=30)
     )
@@ -334,3 +337,26 @@ def compressed_pair(folder: Path) -> Made:
 @case("no such file", REFUSED, because="(?i)no such")
 def absent(folder: Path) -> Made:
     return Made(folder / "ct.nii")
+
+
+@case("a bit flipped in the checksum of a larger file", REFUSED, because="(?i)damag|checksum|crc")
+def flipped_checksum_large(folder: Path) -> Made:
+    made = save_nifti(folder / "ct.nii.gz", shape=(96, 96, 48), ras=FINE)
+    whole = bytearray(made.path.read_bytes())
+    whole[-6] ^= 16
+    made.path.write_bytes(whole)
+    return made
+
+
+@case(
+    "a larger file with a number changed and the checksum kept",
+    REFUSED,
+    because="(?i)damag|checksum|crc",
+)
+def swapped_large(folder: Path) -> Made:
+    made = save_nifti(folder / "ct.nii.gz", shape=(96, 96, 48), ras=FINE)
+    whole = made.path.read_bytes()
+    raw = bytearray(gzip.decompress(whole))
+    raw[len(raw) // 2] ^= 64
+    made.path.write_bytes(gzip.compress(bytes(raw), 6, mtime=0)[:-8] + whole[-8:])
+    return made

@@ -44,7 +44,7 @@ def label_at(lps_mm: np.ndarray) -> np.ndarray:
     """A mask of two organs in nothing."""
     x, y, z = np.moveaxis(lps_mm, -1, 0)
     first = (x > -19.5) & (y < -28.3) & (z > 9)
-    return np.where(first, np.where(z > 14, 2.0, 1.0), 0.0)
+    return np.where(first, np.where(z > 14, 7.0, 2.0), 0.0)
 
 
 def rotated(ras: np.ndarray, axis: int, degrees: float) -> np.ndarray:

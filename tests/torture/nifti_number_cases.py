@@ -151,7 +151,7 @@ def mask_by_intent(folder: Path) -> Made:
     return save_nifti(
         folder / "mask.nii",
         dtype="<i2",
-        value=lambda p: 5000 * label_at(p),
+        value=lambda p: 3000 * label_at(p),
         fields={"intent_code": 1002},
     )
 

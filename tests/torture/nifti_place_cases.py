@@ -219,7 +219,7 @@ def oblique_mask(folder: Path) -> Made:
         return np.where(same, label_at(points), np.nan)
 
     made = save_nifti(folder / "mask.nii.gz", turned, voxels=exact, dtype="|u1")
-    return Made(made.path, (scan_of(turned, value=judged, within=0.0),))
+    return Made(made.path, (scan_of(turned, value=judged, within=0.0, labels=(0, 2, 7)),))
 
 
 @case("pixdim contradicts the sform")

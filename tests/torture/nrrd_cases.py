@@ -292,7 +292,7 @@ def segmentation(folder: Path) -> Made:
         keys |= {
             f"Segment{k}_ID": f"Segment_{k + 1}",
             f"Segment{k}_Name": name,
-            f"Segment{k}_LabelValue": str(k + 1),
+            f"Segment{k}_LabelValue": str((2, 7)[k]),
             f"Segment{k}_Layer": "0",
             f"Segment{k}_Color": "0.5 0.6 0.7",
         }
