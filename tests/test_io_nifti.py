@@ -133,7 +133,16 @@ def test_a_nan_cannot_turn_a_picture_into_a_ct(tmp_path):
         (np.clip(CT, -150, 250), Quantity.UNKNOWN),
         (np.where(CT < -900, -1000, 2500).astype(np.int16), Quantity.UNKNOWN),
         (RNG.random((6, 7, 8)).astype(np.float32), Quantity.UNKNOWN),
-        (RNG.integers(0, 118, (6, 7, 8)).astype(np.uint8), Quantity.LABELS),
+        (np.kron(RNG.integers(0, 118, (6, 7, 8)), np.ones((2, 2, 2))), Quantity.LABELS),
+        # of 60 points, two beside each other
+        (
+            np.bincount([*range(0, 58 * 31, 31), 1798], range(1, 60), 1800).reshape(10, 12, 15),
+            Quantity.LABELS,
+        ),
+        # greys of the brain, of soft tissue as a byte, and of few counts
+        (np.clip(CT // 10, 0, 80), Quantity.UNKNOWN),
+        (np.clip(CT // 10, 0, 120).astype(np.uint8) * 2, Quantity.UNKNOWN),
+        (np.clip(CT // 20, 0, 30), Quantity.UNKNOWN),
         (RNG.integers(0, 2, (6, 7, 8)).astype(np.float64), Quantity.LABELS),
         (np.zeros((6, 7, 8), np.int16), Quantity.LABELS),
     ],

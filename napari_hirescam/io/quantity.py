@@ -18,9 +18,9 @@ _LABEL_LIMIT = 1024
 _MOST_LABELS = 256
 _HIGHEST_CT_MINIMUM = -200
 _DENSE_HU = 1500  # as hard bone; half of a scan never is
-# With more values than this a mask must also look like one; the largest in use, of a whole
-# body, has 118.
-_PLENTY_OF_LABELS = 150
+# With more values than this a mask must also look like one: a CT cut to the greys of the brain
+# has some 80, many a mask of a whole body 118.
+_PLENTY_OF_LABELS = 20
 _SAMPLE = 200_000  # voxels that stand for all
 
 
@@ -115,10 +115,10 @@ def judge(voxels: npt.NDArray[Any], low: Any, high: Any) -> tuple[Quantity, str 
     -------
     The quantity, and a sentence for the user if the numbers are neither HU nor labels. A mask
     has no negative values, only whole ones below 1024 and at most 256 different ones, and with
-    more than 150 its neighbours are mostly equal; a CT holds something below -200 (its air),
+    more than 20 few neighbours differ; a CT holds something below -200 (its air),
     and its median does not lie above 1500.
     """
-    if low >= 0 and high < _LABEL_LIMIT and _holds_few_whole_numbers(voxels):
+    if low >= 0 and high < _LABEL_LIMIT and _holds_few_whole_numbers(voxels, high):
         return Quantity.LABELS, None
     if low > _HIGHEST_CT_MINIMUM:
         return Quantity.UNKNOWN, (
@@ -157,10 +157,10 @@ def _are_labels(voxels: npt.NDArray[Any], low: Any, high: Any) -> bool:
     return all(bool((np.rint(plane) == plane).all()) for plane in _planes(voxels))
 
 
-def _holds_few_whole_numbers(voxels: npt.NDArray[Any]) -> bool:
+def _holds_few_whole_numbers(voxels: npt.NDArray[Any], high: Any) -> bool:
     whole = np.issubdtype(voxels.dtype, np.integer)
     seen = np.zeros(_LABEL_LIMIT, dtype=bool)
-    alike = differing = 0
+    alike = differing = n_between = 0
     for plane in _planes(voxels):
         # Plane by plane: a picture with fractions or many values is known for one at once.
         values = plane.astype(np.intp)
@@ -169,9 +169,14 @@ def _holds_few_whole_numbers(voxels: npt.NDArray[Any]) -> bool:
         seen[values] = True
         if seen.sum() > _MOST_LABELS:
             return False
-        inside = (values[1:] > 0) & (values[:-1] > 0)
+        # The ends do not count: a picture that was cut to a window has large patches of both.
+        between = (values > 0) & (values < high)
+        n_between += int(between.sum())
+        inside = between[1:] & between[:-1]
         same = values[1:] == values[:-1]
         alike += int((inside & same).sum())
         differing += int((inside & ~same).sum())
-    # An 8-bit picture has few values too, but its neighbours differ, by noise alone.
-    return int(seen.sum()) <= _PLENTY_OF_LABELS or alike >= differing
+    # A picture may have few values too, but its neighbours differ, by noise alone. Those of a
+    # mask of single points are background.
+    is_noisy = differing > max(alike, n_between // 10)
+    return int(seen.sum()) <= _PLENTY_OF_LABELS or not is_noisy
