@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nifti_factory import CT, RNG, save
+from nifti_factory import CT, RAS, RNG, patch, save
 
 from napari_hirescam import io
 from napari_hirescam.errors import VolumeError
@@ -64,6 +64,15 @@ def test_a_result_on_the_stored_grid_has_the_very_affine_of_the_ct(
     again = io.read_volume(folder / "map.nii")
     np.testing.assert_array_equal(again.voxels, ct.voxels)
     np.testing.assert_array_equal(again.affine, ct.affine)
+
+
+def test_a_result_goes_onto_a_ct_whose_header_leaves_the_handedness_at_zero(tmp_path):
+    # By the standard that means 1; nibabel asks for it.
+    file = save(tmp_path / "ct.nii", sform=0, qform=1)
+    ct = io.read_volume(patch(file, 76, np.float32(0).tobytes()))
+    written = io.write_nifti(tmp_path / "map.nii", CT, ct.source.grid, like=ct.source)
+    np.testing.assert_allclose(nib.load(written).affine, RAS, atol=1e-4)
+    assert nib.load(written).header["quatern_d"] == nib.load(file).header["quatern_d"]
 
 
 def test_a_sheared_grid_is_written_without_a_qform_that_could_not_hold_it(tmp_path):

@@ -123,6 +123,8 @@ def _take_geometry(
     for name, value in stored.items():
         if name != "sizeof_hdr":
             header[name] = value
+    if header["pixdim"][0] == 0:
+        header["pixdim"][0] = 1  # the standard's meaning of a handedness left at zero
     done = {one.repair for one in repaired}
     if Repair.USE_SFORM in done:
         header["qform_code"] = 0
