@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import metaimage_factory
+import nrrd_factory
 import numpy as np
 import pytest
 from dicom_factory import make_series, save_all
@@ -77,6 +79,35 @@ def test_a_repair_is_named_with_its_consent_before_anything_the_file_says():
     assert "invents nothing" in find(report, "Repairs", "Straighten").remark
     assert sections(report)[:3] == ["File", "Repairs", "Slices"]
     assert is_doubtful(mended)
+
+
+def _dicom(folder: Path) -> Path:
+    """As GE saves a chest: overlapping slices, and padding that it does not declare."""
+    slices = make_series(SliceThickness=2.5, SpacingBetweenSlices=2.0)
+    for one in slices:
+        pixels = np.frombuffer(one.dataset.PixelData, np.uint16).astype(np.int32) - 1024
+        pixels[:3] = -2000
+        one.dataset.PixelRepresentation, one.dataset.RescaleIntercept = 1, 0
+        one.dataset.PixelData = pixels.astype(np.int16).tobytes()
+    return save_all(slices, folder)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: save(folder / "sform only, no unit.nii.gz", sform=2, qform=0, xyzt_units=0),
+        lambda folder: save(folder / "qform only.nii", sform=0, qform=1),
+        lambda folder: nrrd_factory.save(folder / "raw.nrrd"),
+        lambda folder: metaimage_factory.save(folder / "raw.mha"),
+        _dicom,
+    ],
+    ids=["sform only", "qform only", "raw NRRD", "raw MetaImage", "GE"],
+)
+def test_what_many_files_lack_or_have_is_told_without_a_remark(tmp_path, make):
+    # A remark opens the report by itself: not for every second file of a radiology group.
+    read = read_volume(make(tmp_path))
+    assert [fact for fact in read.source.facts if fact.remark] == []
+    assert read.source.notes == ()
 
 
 def test_only_a_scan_with_a_remark_or_a_repair_is_doubtful():

@@ -136,7 +136,7 @@ def test_without_a_place_and_voxel_sizes_there_is_nothing_to_assume(tmp_path, si
 def test_unknown_units_are_taken_for_millimetres_and_the_report_says_so(tmp_path):
     volume = io.read_volume(save(tmp_path / "ct.nii", xyzt_units=0))
     unit = fact(volume, "Unit of length")
-    assert (unit.value, unit.remark) == ("not given", "taken for mm")
+    assert (unit.value, unit.remark) == ("not given, taken for mm", "")
     assert volume.source.notes == ()
 
 

@@ -164,12 +164,9 @@ def _number_facts(
     remark = "" if quantity is Quantity.HU else "see the notes"
     yield Fact("Numbers", "Meaning", meaning, remark)
     below_air = quantity is Quantity.HU and low < _LOWEST_AIR_HU
-    yield Fact(
-        "Numbers",
-        "Range",
-        f"{low:g} to {high:g}",
-        "reaches below air, like padding that is not declared" if below_air else "",
-    )
+    # A habit of some scanners outside their field of view, so no remark.
+    aside = "; reaches below air, like padding that is not declared" if below_air else ""
+    yield Fact("Numbers", "Range", f"{low:g} to {high:g}{aside}")
     rescales = [header.rescale for header in slices if header.rescale is not None]
     if rescales:
         slopes, intercepts = zip(*rescales, strict=True)

@@ -226,11 +226,11 @@ def _geometry(header: MetaHeader, place: _Place) -> dict[str, str]:
 
 def _facts(header: MetaHeader, n_volumes: int) -> tuple[Fact, ...]:
     samples = header.samples
-    checked = samples.packing is Packing.ZLIB
+    unchecked = "" if samples.packing is Packing.ZLIB else ", without a checksum"
     facts = [
         Fact("File", "Format", "MetaImage"),
         Fact("File", "Stored type", samples.dtype.name),
-        Fact("File", "Encoding", samples.packing.value, "" if checked else "without a checksum"),
+        Fact("File", "Encoding", samples.packing.value + unchecked),
     ]
     if len(samples.parts) > 1 or samples.parts[0].path != header.path:
         facts.append(Fact("File", "Voxels in", f"{len(samples.parts)} separate file(s)"))

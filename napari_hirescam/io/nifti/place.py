@@ -230,18 +230,8 @@ def _facts(
     lengths = np.linalg.norm(ras[:3, :3], axis=0)
     agree = np.isfinite(sizes).all() and np.allclose(sizes, lengths, rtol=0.01)
     facts = [
-        Fact(
-            "Orientation",
-            "sform",
-            _code_name(int(fields["sform_code"])),
-            "" if fields["sform_code"] > 0 else "not used",
-        ),
-        Fact(
-            "Orientation",
-            "qform",
-            _code_name(int(fields["qform_code"])),
-            fault or ("" if fields["qform_code"] > 0 else "not used"),
-        ),
+        Fact("Orientation", "sform", _code_name(int(fields["sform_code"]))),
+        Fact("Orientation", "qform", _code_name(int(fields["qform_code"])), fault),
     ]
     if assumed:
         facts.append(Fact("Orientation", "Place", "assumed", "The file does not say how it lies"))
@@ -264,15 +254,22 @@ def _facts(
         Fact(
             "Grid",
             "Unit of length",
-            _UNIT_NAMES.get(unit, f"unknown code {unit}"),
-            "" if unit == 2 else "taken for mm" if unit not in _MM_PER_UNIT else "converted to mm",
+            # Most programs leave it out, and mean mm.
+            "not given, taken for mm"
+            if unit == 0
+            else _UNIT_NAMES.get(unit, f"unknown code {unit}"),
+            ""
+            if unit in {0, 2}
+            else "taken for mm"
+            if unit not in _MM_PER_UNIT
+            else "converted to mm",
         ),
     ]
     return tuple(facts)
 
 
 def _code_name(code: int) -> str:
-    names = {0: "unknown", 1: "scanner", 2: "aligned", 3: "Talairach", 4: "MNI", 5: "template"}
+    names = {0: "not used", 1: "scanner", 2: "aligned", 3: "Talairach", 4: "MNI", 5: "template"}
     return f"code {code} ({names.get(code, 'not defined')})"
 
 

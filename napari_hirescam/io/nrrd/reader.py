@@ -189,7 +189,7 @@ def _facts(header: NrrdHeader, several: int | None) -> tuple[Fact, ...]:
             "" if space else "does not tell the patient's axes",
         ),
         Fact("File", "Stored type", samples.dtype.name),
-        Fact("File", "Encoding", samples.packing.value, _check_of(samples.packing)),
+        Fact("File", "Encoding", samples.packing.value + _check_of(samples.packing)),
     ]
     if len(samples.parts) > 1 or samples.parts[0].path != header.path:
         facts.append(Fact("File", "Voxels in", f"{len(samples.parts)} separate file(s)"))
@@ -199,4 +199,4 @@ def _facts(header: NrrdHeader, several: int | None) -> tuple[Fact, ...]:
 
 
 def _check_of(packing: Packing) -> str:
-    return "" if packing in {Packing.GZIP, Packing.ZLIB, Packing.BZIP2} else "without a checksum"
+    return "" if packing in {Packing.GZIP, Packing.ZLIB, Packing.BZIP2} else ", without a checksum"
