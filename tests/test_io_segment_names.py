@@ -359,6 +359,15 @@ def test_names_that_we_write_are_read_again(tmp_path, name):
     np.testing.assert_allclose(volume.segments[0].colour, (1.0, 0.5, 0.0), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["m.nii", "m.nrrd"])
+def test_what_no_file_can_hold_is_left_out_of_a_name(tmp_path, name):
+    # NUL and escape, a line's end, and a byte of a file name that is no letter
+    odd = (Segment(1, "a\0b\x1bc\nd"), Segment(2, "caf\udce9"), Segment(3, r"C:\new"))
+    grid = Grid(MASK.shape, np.diag([2.0, 1, 1, 1]))
+    path = io.write_volume(tmp_path / name, MASK, grid, segments=odd, description="caf\udce9\0")
+    assert names_of(io.read_volume(path)) == {1: "a b c d", 2: "caf?", 3: r"C:\new"}
+
+
 @pytest.mark.parametrize(
     "name", ["example_ct_totalseg_labels", "example_seg", "dicom_j2k_20slices_totalseg_labels"]
 )

@@ -61,6 +61,16 @@ def storable(values: npt.NDArray[Any], grid: Grid) -> npt.NDArray[Any]:
     return values.astype(values.dtype.newbyteorder("<"), copy=False)
 
 
+def plain_text(text: str) -> str:
+    """Text that every format can hold: control characters become blanks.
+
+    A name may come from anywhere, and neither XML nor the header of a NRRD file can hold, say, a
+    NUL; half a surrogate pair, which stands for a file name's byte that is no letter, becomes "?".
+    """
+    sound = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(letter if letter.isprintable() else " " for letter in sound).strip()
+
+
 def as_json(provenance: dict[str, Any]) -> str:
     """Provenance as one line of JSON in plain ASCII; equal content gives equal text."""
     return json.dumps(provenance, sort_keys=True, allow_nan=False)

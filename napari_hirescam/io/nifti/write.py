@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.frame import IPL_TO_RAS
-from napari_hirescam.io.writing import SAME_PLACE_MM, as_json, geometry_fields, put, storable
+from napari_hirescam.io.writing import (
+    SAME_PLACE_MM,
+    as_json,
+    geometry_fields,
+    plain_text,
+    put,
+    storable,
+)
 from napari_hirescam.safe_write import Section
 from napari_hirescam.source import Repair, Repaired, Segment, Source
 from napari_hirescam.volume import Grid
@@ -86,7 +93,7 @@ def write_nifti(
     header = _header(values, grid, like)
     if segments:
         header["intent_code"] = _LABEL_INTENT
-    text = description.encode("utf-8")[:_DESCRIPTION_BYTES].decode("utf-8", "ignore")
+    text = plain_text(description).encode("utf-8")[:_DESCRIPTION_BYTES].decode("utf-8", "ignore")
     header["descrip"] = text.encode("utf-8")
     _extend(header, segments, provenance)
     content = Section(partial(_chunks, header, values), gzipped=path.name.lower().endswith(".gz"))
@@ -170,7 +177,7 @@ def _label_table(segments: Sequence[Segment]) -> bytes:
             Blue=f"{blue:.6g}",
             Alpha="1",
         )
-        label.text = segment.name
+        label.text = plain_text(segment.name)
     ET.SubElement(information, "VolumeType").text = "Label"
     content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return content

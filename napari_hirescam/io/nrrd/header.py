@@ -181,7 +181,8 @@ def _take_line(path: Path, line: str, texts: dict[str, str], pairs: dict[str, st
             path, f"its header has a line without a colon ({line[:40]!r})", _CONVERT_AGAIN
         )
     if text.startswith("="):
-        pairs[name.strip()] = text[1:].strip().replace("\\n", "\n").replace("\\\\", "\\")
+        # One after the other would take the end of an escaped backslash for a line's.
+        pairs[name.strip()] = re.sub(r"\\[\\n]", _unescaped, text[1:].strip())
         return
     name = name.strip().lower()
     name = _NAMES.get(name, name)
@@ -192,6 +193,10 @@ def _take_line(path: Path, line: str, texts: dict[str, str], pairs: dict[str, st
         # Blanks part the vectors of a field, and may also stand within them.
         text = re.sub(r"\s+(?=[^()]*\))", "", text).replace(")(", ") (")
     texts[name] = text
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return {r"\n": "\n", r"\\": "\\"}[found[0]]
 
 
 def _decoded(raw: bytes) -> str:

@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.frame import IPL_TO_LPS
-from napari_hirescam.io.writing import SAME_PLACE_MM, as_json, geometry_fields, put, storable
+from napari_hirescam.io.writing import (
+    SAME_PLACE_MM,
+    as_json,
+    geometry_fields,
+    plain_text,
+    put,
+    storable,
+)
 from napari_hirescam.safe_write import Section
 from napari_hirescam.source import Segment, Source
 from napari_hirescam.volume import FloatArray, Grid
@@ -96,7 +103,7 @@ def write_nrrd(
     pairs = _segment_pairs(values, segments)
     if provenance is not None:
         pairs["provenance"] = as_json(provenance)
-    head = _header(values, place or _place(grid), " ".join(description.split()), pairs)
+    head = _header(values, place or _place(grid), " ".join(plain_text(description).split()), pairs)
     return put(
         path,
         [Section(lambda: [head]), Section(partial(_chunks, values), gzipped=True)],
@@ -174,7 +181,7 @@ def _segment_pairs(values: npt.NDArray[Any], segments: Sequence[Segment]) -> dic
     for k, segment in enumerate(segments):
         start, stop = _extent(values == segment.value)
         pairs[f"Segment{k}_ID"] = f"Segment_{segment.value}"
-        pairs[f"Segment{k}_Name"] = segment.name
+        pairs[f"Segment{k}_Name"] = plain_text(segment.name)
         pairs[f"Segment{k}_LabelValue"] = str(segment.value)
         pairs[f"Segment{k}_Layer"] = "0"
         pairs[f"Segment{k}_Extent"] = " ".join(
