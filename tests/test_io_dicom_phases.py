@@ -291,3 +291,32 @@ def test_two_series_are_never_joined_even_where_they_fit(tmp_path):
     with pytest.raises(ChoiceNeededError):
         io.read_volume(tmp_path)
     assert len(io.read_volume(tmp_path, series="2").voxels) == 4
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "FrameOfReferenceUID"])
+def test_adjoining_stacks_of_two_studies_are_two(tmp_path, keyword):
+    # An anonymiser that gives both one series UID: where the first ends, the second begins.
+    made = phases(**{keyword: [generate_uid(), generate_uid()]})
+    for k, one in enumerate(made[1]):
+        one.dataset.ImagePositionPatient = [-20, -30, 50 + 2 * k]
+    items = offered(save_phases(made, tmp_path / "ct"))
+    assert [item.n_slices for item in items] == [5, 5]
+
+
+def test_a_frame_of_reference_of_its_own_for_each_slice_parts_nothing(tmp_path):
+    # As anonymisers leave it that make up every UID anew.
+    slices = make_series(6)
+    for one in slices:
+        one.dataset.FrameOfReferenceUID = generate_uid()
+    assert io.read_volume(save_all(slices, tmp_path / "ct")).voxels.shape[0] == 6
+
+
+@pytest.mark.parametrize("second_begins_at", [1, 6])
+def test_stacks_in_turns_are_told_by_their_numbers(tmp_path, second_begins_at):
+    made = phases()
+    for p, phase in enumerate(made):
+        for k, one in enumerate(phase):
+            one.dataset.ImagePositionPatient = [-20, -30, 40 + 2 * k + p]
+            one.dataset.InstanceNumber = k + (second_begins_at if p else 1)
+    items = offered(save_phases(made, tmp_path / "ct"))
+    assert [item.n_slices for item in items] == [5, 5]

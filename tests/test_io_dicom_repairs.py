@@ -389,3 +389,44 @@ def test_numbers_that_cannot_be_hu_are_remarked_on(tmp_path):
     volume = io.read_volume(save_all(make_series(5, RescaleIntercept=0), tmp_path))
     assert volume.quantity is Quantity.HU
     assert "do not look like HU" in volume.source.notes[0]
+
+
+# --- Positions written in tenths of a millimetre ---
+
+
+def rounded(*places: int, step: float = 0.625) -> list[Slice]:
+    """The patient every `step` mm, as a scanner tells it that writes tenths."""
+    slices = stack_at(*(step * k for k in places))
+    for k, one in zip(places, slices, strict=True):
+        one.dataset.ImagePositionPatient = [-20, -30, f"{40 + step * k + 1e-9:.1f}"]
+    return slices
+
+
+@pytest.mark.parametrize("step", [0.625, 1.25, 0.75])
+def test_rounding_does_not_make_slices_uneven(tmp_path, step):
+    volume = io.read_volume(save_all(rounded(*range(12), step=step), tmp_path / "ct"))
+    assert volume.invalid is None
+    assert volume.source.repaired == ()
+    assert volume.source.notes[0].startswith("The slices seem ")
+    assert f"taken for {volume.spacing_mm[0]:.3f} mm" in volume.source.notes[0]
+    assert volume.spacing_mm[0] == pytest.approx(step, abs=0.1 / 11)
+    assert np.abs(volume.voxels - expected_hu(volume.grid)).max() < 0.1 * 11 + 0.6  # HU per mm
+    spread = next(f for f in volume.source.facts if f.name.startswith("Spacing by position"))
+    assert spread.remark == "the positions are rounded to 0.1 mm"
+
+
+def test_a_slice_that_is_missing_among_rounded_ones_is_asked_for(tmp_path):
+    path = save_all(rounded(0, 1, 2, 3, 4, 7, 8, 9, 10, 11), tmp_path / "ct")
+    asks_for(path, Repair.INSERT_MISSING, reason="2 slices are missing")
+    volume = io.read_volume(path, allow=["insert-missing"])
+    assert volume.voxels.shape[0] == 12
+    assert volume.invalid.any(axis=(1, 2)).nonzero()[0].size == 2
+
+
+def test_a_spacing_that_changes_is_no_rounding(tmp_path):
+    # From 0.6 to 0.7 mm for good: the slices drift away from any even step.
+    heights = [0.6 * k for k in range(12)] + [0.6 * 11 + 0.7 * k for k in range(1, 13)]
+    slices = stack_at(*heights)
+    for height, one in zip(heights, slices, strict=True):
+        one.dataset.ImagePositionPatient = [-20, -30, f"{40 + height:.1f}"]
+    asks_for(save_all(slices, tmp_path / "ct"), Repair.EVEN_SPACING)

@@ -112,6 +112,23 @@ def test_nothing_that_identifies_the_patient_gets_into_what_is_read(tmp_path):
             assert value not in told
 
 
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_over_a_series_whose_positions_are_rounded(tmp_path, is_alone):
+    slices = patient_series(8)
+    for k, one in enumerate(slices):
+        one.dataset.ImagePositionPatient = [-20, -30, f"{40 + 0.625 * k + 1e-9:.1f}"]
+    ct = io.read_volume(save_all(slices, tmp_path / "ct"))
+    painted = np.zeros(ct.voxels.shape, np.uint8)
+    painted[:, 2:4, 3:6] = 7
+    folder = tmp_path / ("alone" if is_alone else "ct")
+    folder.mkdir(exist_ok=True)
+
+    mask = io.read_volume(write(ct, folder / "seg.dcm", painted))
+
+    assert mask.source.grid.same_place_as(ct.source.grid, 1e-6)
+    np.testing.assert_array_equal(mask.voxels, painted)
+
+
 @pytest.mark.parametrize("orientation", [PRONE, SAGITTAL, TILTED, OBLIQUE])
 def test_each_slices_pixels_are_the_nearest_voxels_of_a_turned_or_straightened_ct(
     tmp_path, orientation

@@ -129,9 +129,7 @@ def line_up(path: Path, headers: Sequence[SliceHeader]) -> Line:
     )
 
 
-def are_rounded(
-    positions_lps_mm: FloatArray, normal: FloatArray, at: npt.NDArray[np.floating]
-) -> bool:
+def are_rounded(positions_mm: FloatArray, normal: FloatArray, at: npt.NDArray[np.floating]) -> bool:
     """Tell whether planes look uneven for no other reason than that their positions are rounded.
 
     Some scanners and archives write tenths of a millimetre whatever the slice spacing: 0.625 mm
@@ -139,17 +137,17 @@ def are_rounded(
 
     Parameters
     ----------
-    positions_lps_mm
-        [plane, 3], ascending along `normal`.
+    positions_mm
+        [plane, 3] along the patient's axes, ascending along `normal`.
     normal
-        LPS unit vector.
+        Unit vector.
     at
         [plane], where each ought to lie, counted in steps of one length.
     """
-    tenths = positions_lps_mm / _ROUNDED_TO_MM
+    tenths = positions_mm / _ROUNDED_TO_MM
     if np.abs(tenths - np.rint(tenths)).max() > _WRITTEN_EXACTLY:
         return False
-    heights = positions_lps_mm @ normal
+    heights = positions_mm @ normal
     step, start = np.polyfit(at, heights, 1)
     off = np.abs(start + step * at - heights).max()
     # Half a tenth in each coordinate, and a little since the fit is not the closest one.

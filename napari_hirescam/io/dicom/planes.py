@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from napari_hirescam.io.dicom.line import SAME_PLACE_MM, are_rounded, mean_gap
 from napari_hirescam.io.frame import LPS_TO_IPL
 from napari_hirescam.volume import FloatArray, Grid
-
-SAME_PLACE_MM = 0.01
-"""Planes this close are one."""
 
 _STEP_TOLERANCE = 0.01  # of a step, and no less than SAME_PLACE_MM
 _LINE_TOLERANCE = 0.1  # of a voxel
@@ -82,17 +80,22 @@ def directions(orientation: Sequence[float]) -> tuple[FloatArray, FloatArray]:
     return along_row / lengths[0], along_column / lengths[1]
 
 
-def regular_step(heights_mm: npt.ArrayLike, hint_mm: float | None = None) -> float | None:
+def regular_step(
+    positions_mm: npt.ArrayLike, normal: FloatArray, hint_mm: float | None = None
+) -> float | None:
     """The step of which all distances between planes are multiples, or None.
 
     Parameters
     ----------
-    heights_mm
-        Along the normal, ascending, no two the same.
+    positions_mm
+        [plane, 3], ascending along the normal, no two planes the same.
+    normal
+        Of the planes.
     hint_mm
         A step that the file states; tried after the smallest distance.
     """
-    distances = np.diff(np.asarray(heights_mm, dtype=np.float64))
+    positions = np.asarray(positions_mm, dtype=np.float64)
+    distances = np.diff(positions @ normal)
     candidates = [float(distances.min())] if distances.size else []
     if hint_mm is not None and np.isfinite(hint_mm) and hint_mm > SAME_PLACE_MM:
         candidates.append(float(hint_mm))
@@ -105,6 +108,10 @@ def regular_step(heights_mm: npt.ArrayLike, hint_mm: float | None = None) -> flo
         off = np.abs(np.cumsum(distances) - np.cumsum(counts) * step)
         if (off <= np.maximum(SAME_PLACE_MM, _STEP_TOLERANCE * step)).all():
             return step
+    if distances.size:
+        at = np.concatenate([[0.0], np.cumsum(np.rint(distances / mean_gap(distances)))])
+        if are_rounded(positions, normal, at):
+            return float(distances.sum() / at[-1])
     return None
 
 
@@ -118,10 +125,13 @@ class PlaneStack:
         [column, row, slice] to (I, P, L) mm.
     index
         For each plane that was given: its slice in the grid.
+    off_mm
+        Farthest that a plane lies off its slice, along an axis.
     """
 
     grid: Grid
     index: tuple[int, ...]
+    off_mm: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +189,7 @@ def lay_out(
     plane_of, firsts, unique = _distinct(positions, orientation)
     normal = np.cross(*directions(orientation))
     if len(unique) > 1:
-        step = regular_step(unique, hint_mm)
+        step = regular_step(positions[firsts], normal, hint_mm)
         if step is None:
             low, high = np.diff(unique).min(), np.diff(unique).max()
             raise UnevenPlanesError(f"its planes are {low:.2f} to {high:.2f} mm apart")
@@ -189,7 +199,9 @@ def lay_out(
         slices = np.zeros(1, int)
         between = normal * (hint_mm or 1.0)
     index = slices[plane_of]
-    off = np.abs(positions[firsts[0]] + index[:, None] * between - positions).max()
+    apart = positions - (positions[firsts[0]] + index[:, None] * between)
+    # Along the normal they have just been found to fit.
+    off = np.abs(apart - np.outer(apart @ normal, normal)).max()
     if off > _LINE_TOLERANCE * min(float(min(spacing_mm)), float(np.linalg.norm(between))):
         raise ValueError(f"its planes are shifted by up to {off:.2f} mm off a straight stack")
     if slices[-1] >= _MOST_SLICES:
@@ -198,7 +210,9 @@ def lay_out(
     affine = stack_affine(orientation, spacing_mm, positions[firsts[0]], between)
     stored = affine[:, [2, 1, 0, 3]]
     return PlaneStack(
-        Grid((columns, rows, int(slices[-1]) + 1), stored), tuple(int(k) for k in index)
+        Grid((columns, rows, int(slices[-1]) + 1), stored),
+        tuple(int(k) for k in index),
+        float(np.abs(apart).max()),
     )
 
 

@@ -222,6 +222,7 @@ def _rounded(stacked: Stack) -> tuple[str, ...]:
         return ()
     gaps = stacked.line.gaps_mm
     step = float(gaps.sum() / stacked.at[-1])
+    gaps = gaps[gaps < 1.5 * step]  # where none is missing
     note = (
         f"The slices seem {gaps.min():.1f} to {gaps.max():.1f} mm apart, which comes from "
         f"positions rounded to 0.1 mm; they were taken for {step:.3f} mm apart."

@@ -10,8 +10,9 @@ import numpy as np
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom.header import HEAD_BYTES, SliceHeader, is_dicom, read_headers
+from napari_hirescam.io.dicom.line import SAME_PLACE_MM
 from napari_hirescam.io.dicom.multiframe import FrameSet
-from napari_hirescam.io.dicom.planes import SAME_PLACE_MM, PlaneStack, lay_out
+from napari_hirescam.io.dicom.planes import PlaneStack, lay_out
 from napari_hirescam.io.frame import LPS_TO_IPL
 from napari_hirescam.io.reading import Reading
 from napari_hirescam.source import Frame
@@ -113,7 +114,7 @@ def _lie_on(frames: FrameSet, stack: PlaneStack) -> tuple[int, ...] | None:
     if slices.min() < 0 or slices.max() >= stack.grid.shape[2]:
         return None
     at = stack.grid.to_world(np.stack([0 * slices, 0 * slices, slices], axis=1))
-    tolerance = max(SAME_PLACE_MM, _STEP_SHARE * stack.grid.spacing_mm[2])
+    tolerance = max(SAME_PLACE_MM, _STEP_SHARE * stack.grid.spacing_mm[2], stack.off_mm)
     if np.abs(at - places).max() > tolerance:
         return None
     return tuple(int(k) for k in slices)

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
@@ -293,8 +294,9 @@ def _state_step(measures: Any, planes: Sequence[Grid]) -> None:
     """Put the true distance between slices where a header may hold a wrong one or none."""
     from pydicom.valuerep import DSfloat
 
-    heights = sorted(float(planes[0].to_index(plane.affine[:3, 3])[0]) for plane in planes)
-    step = regular_step(heights)
+    normal = planes[0].affine[:3, 0]
+    positions = np.array([plane.affine[:3, 3] for plane in planes])
+    step = regular_step(positions[np.argsort(positions @ normal)], normal)
     if step is not None:
         measures.SpacingBetweenSlices = DSfloat(step, auto_format=True)
     elif "SpacingBetweenSlices" in measures:
