@@ -49,6 +49,7 @@ def assemble(
     find_names: Callable[[], Names] = lambda: ((), ()),
     item: str = "",
     windows: tuple[DisplayWindow, ...] = (),
+    ends: tuple[Any, Any] | None = None,
 ) -> Volume:
     """Make a volume of what a file holds.
 
@@ -74,6 +75,8 @@ def assemble(
         Kept if the volume turns out to be a mask.
     find_names
         Called for a mask without segments, and answers with them and with remarks.
+    ends
+        The least and the greatest of `stored`, if they are known.
 
     Raises
     ------
@@ -81,8 +84,8 @@ def assemble(
         If no voxel holds a number, or an oblique volume does not fit into memory once it is
         straightened.
     """
-    stored = scaled(stored, Scaling())
-    settled = settle(path, stored, is_mask=is_mask)
+    numbers = scaled(stored, Scaling())
+    settled = settle(path, numbers, is_mask=is_mask, ends=ends if numbers is stored else None)
     values, quantity, missing, remarks = settled[:4]
     voxels, straight, resampled = to_volume_axes(values, affine, quantity=quantity, subject=path)
     if resampled:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
+from napari_hirescam.io.ends import Ends
 from napari_hirescam.io.reading import Reading
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -106,7 +107,14 @@ def open_member(path: Path, info: zipfile.ZipInfo) -> Iterator[BinaryIO]:
                     yield stream
 
 
-def fill(path: Path, stream: BinaryIO, array: npt.NDArray[Any], reading: Reading) -> None:
+def fill(
+    path: Path,
+    stream: BinaryIO,
+    array: npt.NDArray[Any],
+    reading: Reading,
+    *,
+    ends: Ends | None = None,
+) -> None:
     """Fill an array with the bytes of a stream, which must end with it.
 
     Parameters
@@ -119,6 +127,8 @@ def fill(path: Path, stream: BinaryIO, array: npt.NDArray[Any], reading: Reading
         Contiguous, in either order.
     reading
         Progress in bytes, and the wish to stop, asked every 8 MiB.
+    ends
+        Is shown each part as soon as it is there.
 
     Raises
     ------
@@ -127,7 +137,7 @@ def fill(path: Path, stream: BinaryIO, array: npt.NDArray[Any], reading: Reading
     Cancelled
         If the caller asked to stop.
     """
-    fill_part(path, stream, array, reading)
+    fill_part(path, stream, array, reading, ends=ends)
     check_end(path, stream)
     reading.step(array.nbytes, array.nbytes)
 
@@ -140,15 +150,17 @@ def fill_part(
     *,
     before: int = 0,
     total: int | None = None,
+    ends: Ends | None = None,
 ) -> None:
     """Fill an array as :func:`fill` does, but leave what follows it in the stream.
 
     `before` and `total` are for the progress: bytes that were read before these, and of all.
     """
-    flat: Any = array.reshape(-1, order="A").view(np.uint8)
+    numbers = array.reshape(-1, order="A")
+    flat: Any = numbers.view(np.uint8)
     room = memoryview(flat)
     total = len(room) if total is None else total
-    done = 0
+    done = seen = 0
     while done < len(room):
         reading.step(before + done, total)
         count = stream.readinto(room[done : done + STEP_BYTES])  # type: ignore[attr-defined]
@@ -159,6 +171,10 @@ def fill_part(
                 COPY_AGAIN,
             )
         done += count
+        whole = done // array.itemsize
+        if ends is not None and whole > seen:
+            ends.look_at(numbers[seen:whole])
+            seen = whole
 
 
 def pass_over(

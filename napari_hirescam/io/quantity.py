@@ -49,7 +49,13 @@ class Settled(NamedTuple):
     highest: float
 
 
-def settle(path: Path, values: npt.NDArray[Any], *, is_mask: bool = False) -> Settled:
+def settle(
+    path: Path,
+    values: npt.NDArray[Any],
+    *,
+    is_mask: bool = False,
+    ends: tuple[Any, Any] | None = None,
+) -> Settled:
     """Say what a volume's numbers are, and fill the voxels that hold none.
 
     Parameters
@@ -60,6 +66,8 @@ def settle(path: Path, values: npt.NDArray[Any], *, is_mask: bool = False) -> Se
         The volume; what is not finite is overwritten in place.
     is_mask
         True if the file itself says so.
+    ends
+        The least and the greatest of the values, if they are known; NaN if one of them is.
 
     Raises
     ------
@@ -68,7 +76,7 @@ def settle(path: Path, values: npt.NDArray[Any], *, is_mask: bool = False) -> Se
     """
     notes: list[str] = []
     # Each look at all voxels costs a tenth of the time it takes to unpack them.
-    low, high = values.min(), values.max()
+    low, high = (values.min(), values.max()) if ends is None else ends
     missing: npt.NDArray[np.bool_] | None = None
     if not np.isfinite([low, high]).all():  # a NaN shows up in both
         missing = ~np.isfinite(values)

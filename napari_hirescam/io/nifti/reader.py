@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError, Item, Picture
 from napari_hirescam.io.assembling import assemble
+from napari_hirescam.io.ends import Ends
 from napari_hirescam.io.frame import patient_letters
 from napari_hirescam.io.nifti.header import Header, header_file, read_header
 from napari_hirescam.io.nifti.place import Place, place_of
@@ -83,11 +85,14 @@ def read(path: Path, reading: Reading) -> Volume:
             reading.preview(picture)
 
     half_way: Callable[[npt.NDArray[Any]], None] | None = show if reading.preview else None
-    stored = read_voxels(path, header, volume, reading, half_way=half_way)
-    result = assemble(
+    with Ends() as ends:
+        stored = read_voxels(path, header, volume, reading, half_way=half_way, ends=ends)
+        stored_ends = ends.result()
+    values = scaled(stored, scaling)
+    return assemble(
         path,
         "NIfTI",
-        scaled(stored, scaling),
+        values,
         place.affine,
         name=_name(path, header, volume),
         is_mask=int(header.fields["intent_code"]) == _LABEL_INTENT,
@@ -102,8 +107,9 @@ def read(path: Path, reading: Reading) -> Volume:
         stored_geometry=place.stored,
         item=str(volume + 1) if header.n_volumes > 1 else "",
         windows=_windows(header.fields),
+        find_names=partial(segments_from_nifti, header.fields, path),
+        ends=stored_ends if values is stored else None,
     )
-    return _with_names(result, header) if result.quantity is Quantity.LABELS else result
 
 
 def items(path: Path, reading: Reading) -> tuple[Item, ...]:
@@ -202,15 +208,6 @@ def _text(fields: Any, name: str) -> str:
 def _details(header: Header) -> dict[str, Any]:
     text = _text(header.fields, "descrip")
     return {"description": text} if text else {}
-
-
-def _with_names(mask: Volume, header: Header) -> Volume:
-    """Give a mask the names of its labels, as far as the file or one beside it has them."""
-    if mask.source is None:
-        return mask
-    segments, remarks = segments_from_nifti(header.fields, mask.source.path)
-    source = replace(mask.source, notes=mask.source.notes + remarks)
-    return replace(mask, segments=segments, source=source)
 
 
 def _windows(fields: Any) -> tuple[DisplayWindow, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
+from napari_hirescam.io.ends import Ends
 from napari_hirescam.io.gzip_bytes import (
     check_end,
     fill_part,
@@ -70,6 +71,7 @@ def read_voxels(
     reading: Reading,
     *,
     half_way: Callable[[npt.NDArray[Any]], None] | None = None,
+    ends: Ends | None = None,
 ) -> npt.NDArray[Any]:
     """Read the voxels of one volume, as stored, in native byte order.
 
@@ -89,6 +91,8 @@ def read_voxels(
     half_way
         Called with the stored plane [i, j] in the middle of the last axis as soon as it is
         there.
+    ends
+        Is shown the stored numbers.
 
     Returns
     -------
@@ -116,10 +120,10 @@ def read_voxels(
             pass_over(path, stream, before, reading, total=total)
         else:
             stream.seek(header.offset + before)
-        fill_part(path, stream, flat[:first], reading, before=before, total=total)
+        fill_part(path, stream, flat[:first], reading, before=before, total=total, ends=ends)
         if half_way is not None:
             half_way(voxels[:, :, middle])
-        fill_part(path, stream, flat[first:], reading, before=rest, total=total)
+        fill_part(path, stream, flat[first:], reading, before=rest, total=total, ends=ends)
         if header.is_compressed:
             left = total - before - n_bytes
             pass_over(path, stream, left, reading, before=total - left, total=total)

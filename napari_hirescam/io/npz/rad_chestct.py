@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_hirescam.io.asking import ConsentNeededError
 from napari_hirescam.io.npz.npy_header import StoredArray
@@ -80,7 +79,7 @@ def recognised(path: Path, array: StoredArray, arrays: tuple[StoredArray, ...]) 
     labels, more = _row(path, ("img*_Abnormality_and_Location_Labels*.csv",))
     box, still_more = _row(path, ("Extrema*.csv", "extrema*.csv"))
     details: dict[str, Any] = {}
-    facts = [Fact("File", "Data set", "RAD-ChestCT", "HU are clipped to -1000 ... 1000")]
+    facts = [Fact("File", "Data set", "RAD-ChestCT, HU clipped to -1000 ... 1000")]
     facts += [
         Fact("File", "Table", "not understood", remark) for remark in (*remarks, *more, *still_more)
     ]
@@ -150,9 +149,9 @@ def place_of(path: Path, array: StoredArray, known: Known, allow: Collection[Rep
     return Place(scaling((_SPACING_MM,) * 3), tuple(notes), repaired)
 
 
-def has_its_range(voxels: npt.NDArray[Any]) -> bool:
+def has_its_range(lowest: Any, highest: Any) -> bool:
     """Say whether HU are clipped as the data set's are."""
-    return bool(voxels.min() >= -_LIMIT_HU and voxels.max() <= _LIMIT_HU)
+    return bool(lowest >= -_LIMIT_HU and highest <= _LIMIT_HU)
 
 
 def _contradiction(row: Mapping[str, str], shape: tuple[int, ...]) -> str:

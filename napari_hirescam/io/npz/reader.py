@@ -15,6 +15,7 @@ import numpy.typing as npt
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError, Item, Picture
 from napari_hirescam.io.assembling import assemble
+from napari_hirescam.io.ends import Ends
 from napari_hirescam.io.gzip_bytes import fill, open_member
 from napari_hirescam.io.npz import rad_chestct
 from napari_hirescam.io.npz.npy_header import StoredArray, stored_arrays
@@ -75,8 +76,10 @@ def read(path: Path, reading: Reading) -> Volume:
         if known is None
         else rad_chestct.place_of(path, array, known, reading.allow)
     )
-    voxels = _numbers(path, array, reading)
-    if known is not None and not rad_chestct.has_its_range(voxels):
+    with Ends() as found:
+        voxels = _numbers(path, array, reading, found)
+        ends = found.result()
+    if known is not None and not rad_chestct.has_its_range(*ends):
         # The name alone is no proof; nobody knows where such a thing would lie.
         known, place = None, place_of(path, array, arrays, reading.allow)
     several = len(candidates) > 1
@@ -92,6 +95,7 @@ def read(path: Path, reading: Reading) -> Volume:
         facts=(*_facts(array, place), *(() if known is None else known.facts)),
         repaired=place.repaired,
         item=array.name if several else "",
+        ends=ends,
     )
 
 
@@ -181,19 +185,20 @@ def _item(
     )
 
 
-def _numbers(path: Path, array: StoredArray, reading: Reading) -> npt.NDArray[np.generic]:
+def _numbers(
+    path: Path, array: StoredArray, reading: Reading, ends: Ends
+) -> npt.NDArray[np.generic]:
     same = array.dtype.itemsize in {1, 2, 4} and array.dtype != np.float16
     check_memory(path, array.n_bytes * (1 if same else 2) + _SCRATCH_BYTES)
     order = "F" if array.is_fortran else "C"
-    voxels: npt.NDArray[np.generic] = np.empty(array.shape, array.dtype, order=order)  # type: ignore[call-overload]
+    # A byte that is neither 0 nor 1 is no truth value, but numpy would take it for one.
+    kind = np.dtype(np.uint8) if array.dtype.kind == "b" else array.dtype
+    voxels: npt.NDArray[np.generic] = np.empty(array.shape, kind, order=order)  # type: ignore[call-overload]
     with open_member(path, array.info) as stream:
         stream.read(array.header_bytes)
-        fill(path, stream, voxels, reading)
+        fill(path, stream, voxels, reading, ends=ends)
     if array.volume_shape is not None:
         voxels = voxels.reshape(array.volume_shape, order=order)  # type: ignore[call-overload]
-    if voxels.dtype.kind == "b":
-        # A byte that is neither 0 nor 1 is damage that no checksum of ours would have passed.
-        return voxels.view(np.uint8)
     if not voxels.dtype.isnative:
         voxels = voxels.byteswap(inplace=True).view(voxels.dtype.newbyteorder("="))
     return voxels
