@@ -9,7 +9,7 @@ import numpy as np
 
 from torture.cases import Catalogue
 from torture.judge import Made, Verdict
-from torture.nifti_file import RAS, label_at, rotated, save_nifti, scan_of
+from torture.nifti_file import RAS, rotated, save_nifti, scan_of
 
 place = Catalogue()
 case = place.case
@@ -208,17 +208,21 @@ def sheared(folder: Path) -> Made:
 @case("oblique mask: no value between the labels", quantity="labels", remark=STRAIGHT)
 def oblique_mask(folder: Path) -> Made:
     turned = rotated(RAS, 0, 20)
-    exact = label_at(scan_of(turned).points())
+    places = scan_of(turned).points()
+    middle = places.mean(axis=(0, 1, 2))
+
+    def organs(points: np.ndarray) -> np.ndarray:
+        return np.where(points[..., 2] > middle[2], 7.0, np.where(points[..., 0] > middle[0], 2, 0))
 
     def judged(points: np.ndarray) -> np.ndarray:
         """The label, or NaN (not judged) near a border, where the nearest voxel decides."""
-        around = np.stack(
-            [label_at(points + 2.6 * (np.array(step) - 1)) for step in np.ndindex(3, 3, 3)]
-        )
-        same = (around == around[0]).all(axis=0)
-        return np.where(same, label_at(points), np.nan)
+        steps = np.array([(x, 0, z) for x in (-0.5, 0.5) for z in (-1.8, 1.8)])
+        around = np.stack([organs(points + step) for step in steps])
+        return np.where((around == around[0]).all(axis=0), organs(points), np.nan)
 
-    made = save_nifti(folder / "mask.nii.gz", turned, voxels=exact, dtype="|u1")
+    voxels = organs(places)
+    assert set(voxels.ravel()) == {0, 2, 7}
+    made = save_nifti(folder / "mask.nii.gz", turned, voxels=voxels, dtype="|u1")
     return Made(made.path, (scan_of(turned, value=judged, within=0.0, labels=(0, 2, 7)),))
 
 
