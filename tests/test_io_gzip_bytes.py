@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from napari_hirescam.errors import Cancelled, VolumeError
 from napari_hirescam.io import gzip_bytes
+from napari_hirescam.io.ends import Ends
 from napari_hirescam.io.reading import Reading
 
 VALUES = np.random.default_rng(3).integers(-1024, 1500, 40_000).astype(np.int16)
@@ -122,6 +123,24 @@ def test_reading_goes_by_steps_that_report_and_can_be_stopped(tmp_path, monkeypa
     answers = iter([False, False, True])
     with pytest.raises(Cancelled):
         read_gzip(path, reading=Reading(should_stop=lambda: next(answers)))
+
+
+@pytest.mark.parametrize("place", [0, 399, 400, 20_000, 39_999])
+def test_the_ends_of_the_range_are_found_wherever_they_lie_and_steps_cut(
+    tmp_path, monkeypatch, place
+):
+    monkeypatch.setattr(gzip_bytes, "STEP_BYTES", 801)  # which cuts numbers in two
+    values = VALUES.astype(np.float32)
+    values[place] = 5000
+    values[-1 - place] = -6000
+    path = tmp_path / "a.gz"
+    for last, expected in ((values[7], (-6000, 5000)), (np.nan, (np.nan, np.nan))):
+        values[7] = last
+        path.write_bytes(gzip.compress(values.tobytes()))
+        array, ends = np.empty_like(values), Ends()
+        with gzip_bytes.open_stream(path, compressed=True) as stream:
+            gzip_bytes.fill(path, stream, array, Reading(), ends=ends)
+        np.testing.assert_array_equal(ends.result(), expected)
 
 
 def test_bytes_passed_over_are_checked_like_those_that_are_kept(tmp_path):

@@ -24,7 +24,7 @@ from napari_hirescam.io.ends import Ends
 from napari_hirescam.io.reading import Reading
 
 GZIP_MAGIC = b"\x1f\x8b"
-STEP_BYTES = 8 << 20
+STEP_BYTES = 1 << 20  # so that what was unpacked is still in the cache when it is looked at
 _BUFFER_BYTES = 512 << 10
 COPY_AGAIN = "Copy or export it again"
 
@@ -126,7 +126,7 @@ def fill(
     array
         Contiguous, in either order.
     reading
-        Progress in bytes, and the wish to stop, asked every 8 MiB.
+        Progress in bytes, and the wish to stop, asked every MiB.
     ends
         Is shown each part as soon as it is there.
 

@@ -85,9 +85,8 @@ def read(path: Path, reading: Reading) -> Volume:
             reading.preview(picture)
 
     half_way: Callable[[npt.NDArray[Any]], None] | None = show if reading.preview else None
-    with Ends() as ends:
-        stored = read_voxels(path, header, volume, reading, half_way=half_way, ends=ends)
-        stored_ends = ends.result()
+    ends = Ends()
+    stored = read_voxels(path, header, volume, reading, half_way=half_way, ends=ends)
     values = scaled(stored, scaling)
     return assemble(
         path,
@@ -108,7 +107,7 @@ def read(path: Path, reading: Reading) -> Volume:
         item=str(volume + 1) if header.n_volumes > 1 else "",
         windows=_windows(header.fields),
         find_names=partial(segments_from_nifti, header.fields, path),
-        ends=stored_ends if values is stored else None,
+        ends=ends.result() if values is stored else None,
     )
 
 

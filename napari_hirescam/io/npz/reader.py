@@ -76,10 +76,9 @@ def read(path: Path, reading: Reading) -> Volume:
         if known is None
         else rad_chestct.place_of(path, array, known, reading.allow)
     )
-    with Ends() as found:
-        voxels = _numbers(path, array, reading, found)
-        ends = found.result()
-    if known is not None and not rad_chestct.has_its_range(*ends):
+    ends = Ends()
+    voxels = _numbers(path, array, reading, ends)
+    if known is not None and not rad_chestct.has_its_range(*ends.result()):
         # The name alone is no proof; nobody knows where such a thing would lie.
         known, place = None, place_of(path, array, arrays, reading.allow)
     several = len(candidates) > 1
@@ -95,7 +94,7 @@ def read(path: Path, reading: Reading) -> Volume:
         facts=(*_facts(array, place), *(() if known is None else known.facts)),
         repaired=place.repaired,
         item=array.name if several else "",
-        ends=ends,
+        ends=ends.result(),
     )
 
 
