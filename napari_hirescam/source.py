@@ -190,9 +190,16 @@ class Source:
     windows: tuple[DisplayWindow, ...] = ()
 
     def as_provenance(self) -> dict[str, Any]:
-        """What a file that is made from this one says of it, as plain JSON values."""
+        """What a file that is made from this one says of it, as plain JSON values.
+
+        A file is told by its name, a DICOM series by its description: folders are often called
+        after patients.
+        """
+        told = self.path.name
+        if self.format.startswith("DICOM"):
+            told = str(self.details.get("description") or self.format)
         return {
-            "ct": str(self.path),
+            "ct": told,
             "item": self.item,
             "repairs": [
                 {"repair": str(done.repair), "what": done.what, "asked": done.asked}

@@ -17,6 +17,7 @@ from napari_hirescam.io.metaimage import reader as metaimage
 from napari_hirescam.io.nifti import reader as nifti
 from napari_hirescam.io.npz import reader as npz
 from napari_hirescam.io.nrrd import reader as nrrd
+from napari_hirescam.io.quiet import quietly
 from napari_hirescam.io.reading import (
     PictureCallback,
     ProgressCallback,
@@ -195,7 +196,8 @@ def _with_format(path: str | Path, use: Callable[[Format, Path], _Result]) -> _R
         found = _find_format(path)
         if found is None:
             raise _unknown(path)
-        return use(found, path)
+        with quietly():
+            return use(found, path)
     except OSError as exc:
         raise VolumeError(
             exc.filename or path,
@@ -212,7 +214,9 @@ def _unknown(path: Path) -> VolumeError:
     names = " or ".join(entry.name for entry in FORMATS)
     if path.is_dir():
         return VolumeError(
-            path, "no DICOM file was found in the folder", "Choose the folder of a CT series"
+            path,
+            "no DICOM file was found in the folder",
+            "Choose the folder of a CT series, or name a scan's file",
         )
     if path.stat().st_size == 0:
         return VolumeError(path, "the file is empty", "Copy or export it again")

@@ -19,6 +19,7 @@ from napari_hirescam.io.dicom.header import (
     read_headers,
 )
 from napari_hirescam.io.dicom.zip import holds_dicom_files, is_zip, unpacked
+from napari_hirescam.io.quiet import be_quiet
 from napari_hirescam.io.reading import Reading
 
 _LOOK_AT_FILES = 2000
@@ -182,7 +183,7 @@ def _in_batches(
     # but one for the machine's own disk, where they would only take turns.
     n_readers = 1
     for part in (batches[:1], batches[1:]):
-        pool = ThreadPoolExecutor(n_readers)
+        pool = ThreadPoolExecutor(n_readers, initializer=be_quiet)
         try:
             futures = [pool.submit(_read, batch) for batch in part]
             for batch, future in zip(part, futures, strict=True):

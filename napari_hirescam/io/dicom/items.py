@@ -122,7 +122,12 @@ def choose(found: Scan, reading: Reading) -> tuple[Series, tuple[str, ...]]:
     if len(others) > _MANY_SERIES:
         notes.append(f"Not read: {len(others) - _MANY_SERIES} further series.")
     mine = {id(error) for error in chosen.damaged}
-    notes += [f"Not read: {error}" for error in found.damaged if id(error) not in mine]
+    # By its name alone: a path may hold the patient's, and notes go into files.
+    notes += [
+        f"Not read: {Path(error.subject).name}: {error.reason}."
+        for error in found.damaged
+        if id(error) not in mine
+    ]
     return chosen, tuple(notes)
 
 

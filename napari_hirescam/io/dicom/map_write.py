@@ -15,6 +15,7 @@ from napari_hirescam.io.dicom.source import (
     put_dataset,
     source_slices,
 )
+from napari_hirescam.io.quiet import quietly
 from napari_hirescam.source import Source
 from napari_hirescam.volume import Grid
 
@@ -22,6 +23,7 @@ _SHORT_TEXT = 1024
 _UNIT = ("1", "UCUM", "no units")
 
 
+@quietly()
 def write_parametric_map(
     path: str | Path,
     values: npt.NDArray[Any],

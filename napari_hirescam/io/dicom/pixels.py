@@ -24,6 +24,7 @@ from napari_hirescam.io.dicom.decode import (
 from napari_hirescam.io.dicom.header import SliceHeader
 from napari_hirescam.io.pictures import grey_picture
 from napari_hirescam.io.quantity import AIR_HU
+from napari_hirescam.io.quiet import be_quiet
 from napari_hirescam.io.reading import Reading, check_memory
 from napari_hirescam.volume import Quantity
 
@@ -201,7 +202,7 @@ def _slices(
         return batch
 
     batches: deque[Future[list[_Slice]]] = deque()
-    pool = ThreadPoolExecutor(_READERS)
+    pool = ThreadPoolExecutor(_READERS, initializer=be_quiet)
     try:
         for start in range(0, len(headers), at_a_time):
             batches.append(pool.submit(read, start))

@@ -21,6 +21,7 @@ from napari_hirescam.io.dicom.source import (
     software_version,
     source_slices,
 )
+from napari_hirescam.io.quiet import quietly
 from napari_hirescam.source import Segment, Source
 from napari_hirescam.volume import Grid
 
@@ -28,6 +29,7 @@ _MOST_SEGMENTS = 65535
 _ALGORITHMS = {"MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"}
 
 
+@quietly()
 def write_seg(
     path: str | Path,
     mask: npt.NDArray[Any],
