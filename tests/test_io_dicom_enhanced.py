@@ -122,7 +122,7 @@ def test_each_frame_has_the_header_of_a_slice(tmp_path):
     assert (first.thickness_mm, first.kernel) == (2.5, "B70f")
     assert first.windows == (DisplayWindow("SOFT", 40.0, 400.0),)
     assert first.image_type == ("ORIGINAL", "PRIMARY", "VOLUME", "NONE")
-    assert (first.stack_id, first.dimension_index) == ("1", (1, 1))
+    assert first.stack_id == "1"
     assert (first.frames, first.problem) == (1, "")
     assert not first.is_localizer
 

@@ -17,7 +17,6 @@ from networks import plain_input
 
 from napari_hirescam.models.window import WindowExtent, window_extent
 from napari_hirescam.plugin.ct_layers import layer_from_volume, volume_from_layer
-from napari_hirescam.plugin.latest_wins import LatestWins
 from napari_hirescam.plugin.window_box import WindowBox
 from napari_hirescam.plugin.window_layers import COLOUR, PADDED_COLOUR
 from napari_hirescam.plugin.window_lines import outline
@@ -296,23 +295,3 @@ def test_showing_and_moving_leaves_the_chosen_layer_chosen(viewer, ct, box) -> N
     box.hide()
     box.show(ct, SPEC)
     assert viewer.layers.selection.active is ct
-
-
-# -- the latest request wins -----------------------------------------------------------------
-
-
-def test_of_requests_that_come_while_one_is_worked_on_only_the_last_is_kept() -> None:
-    latest, due = LatestWins(), []
-    latest.due.connect(due.append)
-    for request in "abcd":
-        latest.ask(request)
-    assert due == ["a"]
-    latest.done()
-    assert due == ["a", "d"]
-    latest.done()
-    assert not latest.busy
-    latest.ask("e")
-    latest.ask("f")
-    latest.forget()
-    latest.done()
-    assert due == ["a", "d", "e"]

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.result import Explanation, PlacementName
@@ -21,8 +21,6 @@ SCORES_FILE = "scores.json"
 
 MapFormat = Literal["nii.gz", "nrrd", "dicom"]
 """How maps can be written; "dicom" is a parametric map over the CT's series."""
-
-MAP_FORMATS: tuple[MapFormat, ...] = get_args(MapFormat)
 
 _SUFFIXES: dict[MapFormat, str] = {"nii.gz": ".nii.gz", "nrrd": ".nrrd", "dicom": ".dcm"}
 # Of each part of a file name; file systems allow 255 bytes for the whole.

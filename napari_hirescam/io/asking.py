@@ -102,8 +102,3 @@ class ConsentNeededError(VolumeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.subject, self.reason, self.remedy, self.repairs)
-
-
-def single_item(path: Path) -> tuple[Item, ...]:
-    """Describe a file that holds one thing, before it is read."""
-    return (Item(key="", title=path.name, kind="image"),)

@@ -122,7 +122,6 @@ def _described(groups: _Groups, header: SliceHeader) -> dict[str, Any]:
         frame_type = frame_type or groups.texts(group, "FrameType")
     kernel = "\\".join(groups.texts("CTReconstructionSequence", "ConvolutionKernel"))
     content = "FrameContentSequence"
-    index = groups.get(content, "DimensionIndexValues")
     found: dict[str, Any] = {
         "position_mm": groups.numbers("PlanePositionSequence", "ImagePositionPatient", 3),
         "orientation": groups.numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6),
@@ -135,7 +134,6 @@ def _described(groups: _Groups, header: SliceHeader) -> dict[str, Any]:
         "instance_number": _whole(groups.number(content, "InStackPositionNumber")),
         "temporal_position": groups.text(content, "TemporalPositionIndex"),
         "acquisition_number": groups.text(content, "FrameAcquisitionNumber"),
-        "dimension_index": () if index is None else _integers(index),
         "trigger_time": groups.number(
             "CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"
         ),
@@ -168,7 +166,3 @@ def _windows(groups: _Groups) -> tuple[DisplayWindow, ...]:
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
-
-
-def _integers(value: Any) -> tuple[int, ...]:
-    return tuple(int(x) for x in (value if hasattr(value, "__iter__") else [value]))

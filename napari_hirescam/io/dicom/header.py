@@ -77,8 +77,6 @@ class SliceHeader:
         What can tell apart slices that lie at one place; None or "" if not given.
     acquisition_time
         Time of day, HHMMSS; for telling phases apart only, never shown.
-    dimension_index
-        Of a frame in a multi-frame file.
     thickness_mm, spacing_between_mm, slice_location, gantry_tilt_deg, kvp
         As stated; nothing is computed from them.
     windows
@@ -133,7 +131,6 @@ class SliceHeader:
     trigger_time: float | None = None
     b_value: float | None = None
     stack_id: str = ""
-    dimension_index: tuple[int, ...] = ()
     thickness_mm: float | None = None
     spacing_between_mm: float | None = None
     slice_location: float | None = None

@@ -23,11 +23,12 @@ from napari_hirescam.io.assembling import assemble
 from napari_hirescam.io.ends import Ends
 from napari_hirescam.io.frame import patient_letters
 from napari_hirescam.io.nifti.header import Header, header_file, read_header
+from napari_hirescam.io.nifti.numbers import number_facts, scaling_of
 from napari_hirescam.io.nifti.place import Place, place_of
 from napari_hirescam.io.nifti.stored import read_voxels
 from napari_hirescam.io.pictures import grey_picture, middle_picture
 from napari_hirescam.io.reading import Reading
-from napari_hirescam.io.scaling import number_facts, scaled, scaling_of
+from napari_hirescam.io.scaling import scaled
 from napari_hirescam.io.segment_names import segments_from_nifti
 from napari_hirescam.source import DisplayWindow, Fact, Repair
 from napari_hirescam.volume import Quantity, Volume

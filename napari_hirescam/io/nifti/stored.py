@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.ends import Ends
 from napari_hirescam.io.gzip_bytes import (
     check_end,
@@ -18,50 +16,11 @@ from napari_hirescam.io.gzip_bytes import (
     open_stream,
     pass_over,
 )
-from napari_hirescam.io.nifti.header import Header, read_header
+from napari_hirescam.io.nifti.header import Header
+from napari_hirescam.io.nifti.numbers import needs_second_array
 from napari_hirescam.io.reading import Reading, check_memory
-from napari_hirescam.io.scaling import needs_second_array
 
 _SCRATCH_BYTES = 64 << 20
-
-
-@dataclass(frozen=True, eq=False)
-class StoredImage:
-    """What a NIfTI file holds, before anything is made of it.
-
-    Parameters
-    ----------
-    header
-        nibabel's `Nifti1Header` or `Nifti2Header`.
-    voxels
-        [i, j, k] in native byte order, as stored: slope and intercept not applied.
-    """
-
-    header: Any
-    voxels: npt.NDArray[Any]
-
-
-def read_stored(path: Path, reading: Reading | None = None) -> StoredImage:
-    """Read header and voxels of a file that holds one volume.
-
-    Parameters
-    ----------
-    path
-        The file; whether it is compressed is told from its content.
-    reading
-        Progress in bytes, and the wish to stop.
-
-    Raises
-    ------
-    VolumeError
-        If the file is damaged, incomplete, not three-dimensional or does not fit into memory.
-    Cancelled
-        If the caller asked to stop.
-    """
-    header = read_header(path)
-    if header.n_volumes > 1:
-        raise VolumeError(path, f"it holds {header.n_volumes} volumes", "Say which of them to read")
-    return StoredImage(header.fields, read_voxels(path, header, 0, reading or Reading()))
 
 
 def read_voxels(
