@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from dicom_factory import make_series, save_all
 from nifti_factory import CT, save
+from rich.console import Console
 from typer.testing import CliRunner
 
 from napari_hirescam.cli import app
+from napari_hirescam.cli.common import print_items
+from napari_hirescam.io import Item
 from napari_hirescam.sample import sample_model_path
+from napari_hirescam.source import Repair
 
 
 def run(*arguments: object):
@@ -126,3 +131,40 @@ def test_what_is_neither_scan_nor_model_is_one_line_of_error(tmp_path, name):
     assert result.exit_code == 1
     assert in_one_line(result.stderr).startswith("Error:")
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_long_keys_leave_room_for_what_is_said_of_them(width):
+    key = "1.2.276.0.7230010.3.1.4.0.65241.1523399608.764874"
+    items = (
+        Item(key, "Segmentation", "SEG", 3, (2.5, 0.7, 0.7), (38, 23), number="300"),
+        Item("4", "lung [axial]", "CT", 3, problem="it has a gap", needs=(Repair.INSERT_MISSING,)),
+    )
+    said = io.StringIO()
+    print_items(Console(file=said, width=width), items)
+    for words in (key, "300: Segmentation", "38 x 23", "2.5 x 0.7 x 0.7", "lung [axial]",
+                  "it has a gap; --allow insert-missing"):  # fmt: skip
+        assert words in said.getvalue()
+    assert max(map(len, said.getvalue().splitlines())) <= width
+
+
+def test_an_error_is_one_line_whatever_the_length_of_its_path(tmp_path):
+    file = tmp_path / ("a" * 150 + ".nii")
+    said = run("info", file).stderr.strip()
+    assert said == f"Error: {file}: there is no such file or folder. Check the path."
+
+
+def test_a_folder_of_other_scans_is_not_taken_for_a_model(tmp_path):
+    save(tmp_path / "ct.nii.gz")
+    said = in_one_line(run("info", tmp_path).stderr)
+    assert "no DICOM file was found" in said
+    assert "name a scan's file" in said
+    assert "model" not in said.replace(in_one_line(str(tmp_path)), "")
+
+
+def test_a_bundle_and_a_models_folder_are_still_models(tmp_path):
+    (tmp_path / "bundle" / "configs").mkdir(parents=True)
+    (tmp_path / "bundle" / "configs" / "metadata.json").write_text("{}")
+    assert "network_def" in in_one_line(run("info", tmp_path / "bundle").stderr)
+    (tmp_path / "model.yaml").write_text("labels: [")
+    assert "model.yaml" in in_one_line(run("info", tmp_path).stderr)

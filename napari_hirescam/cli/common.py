@@ -65,6 +65,7 @@ AssumeHU = Annotated[
 
 
 _WIDE = 200  # characters
+_BESIDE_KEY = 60  # characters that the other columns of a table of items need
 
 
 @contextmanager
@@ -76,8 +77,8 @@ def errors_in_one_line() -> Iterator[Console]:
     try:
         yield console
     except HirescamError as exc:
-        console.print(f"Error: {exc}", style="red", highlight=False, markup=False)
-        _print_answers(console, exc)
+        console.print(f"Error: {exc}", style="red", highlight=False, markup=False, soft_wrap=True)
+        _print_answers(wide_console(stderr=True), exc)
         raise typer.Exit(1) from exc
 
 
@@ -87,7 +88,7 @@ def _print_answers(console: Console, error: HirescamError) -> None:
     from napari_hirescam.io import ChoiceNeededError, ConsentNeededError
 
     if isinstance(error, ChoiceNeededError):
-        console.print(item_table(error.items))
+        print_items(console, error.items)
     elif isinstance(error, ConsentNeededError):
         for repair in error.repairs:
             console.print(
@@ -95,8 +96,23 @@ def _print_answers(console: Console, error: HirescamError) -> None:
             )
 
 
-def item_table(items: Sequence[Item]) -> Table:
-    """Make the table of what a path holds, with the keys --series takes."""
+def print_items(console: Console, items: Sequence[Item]) -> None:
+    """Print what a path holds, with the keys --series takes."""
+    table = _item_table(items)
+    if max(len(item.key) for item in items) + _BESIDE_KEY <= console.width:
+        console.print(table)
+        return
+    # A mask's key is so long that a narrow terminal would have a letter's room for each column.
+    headers = [str(column.header) for column in table.columns[1:]]
+    rows = zip(*(column.cells for column in table.columns), strict=True)
+    for key, *cells in rows:
+        console.print(f"--series {key}", highlight=False, markup=False, soft_wrap=True)
+        for header, cell in zip(headers, cells, strict=True):
+            if str(cell):
+                console.print(f"    {header}: {cell}", highlight=False, markup=False)
+
+
+def _item_table(items: Sequence[Item]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
     from rich.text import Text
@@ -153,12 +169,12 @@ def progress_bar(console: Console, title: str) -> Iterator[Callable[[int, int], 
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def wide_console() -> Console:
+def wide_console(*, stderr: bool = False) -> Console:
     """Make the console tables are printed on; into a file or a pipe no row is broken."""
     from rich.console import Console
 
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDE)
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=_WIDE)
 
 
 def in_words(guarantee: Guarantee) -> str:
@@ -173,7 +189,7 @@ def in_words(guarantee: Guarantee) -> str:
 def note(console: Console, text: str) -> None:
     """Print a note as it is."""
     # Descriptions in a CT may hold square brackets, which rich would take for markup.
-    console.print(f"Note: {text}", highlight=False, markup=False)
+    console.print(f"Note: {text}", highlight=False, markup=False, soft_wrap=True)
 
 
 def load_classifier(

@@ -13,8 +13,8 @@ from napari_hirescam.cli.common import (
     Series,
     Trust,
     errors_in_one_line,
-    item_table,
     load_classifier,
+    print_items,
     progress_bar,
     wide_console,
 )
@@ -50,12 +50,14 @@ def info(
 
 
 def _is_model(path: Path) -> bool:
-    """True for what holds no scan, and is a folder, a zip or a model.yaml."""
+    """True for what holds no scan, and is a model's folder, a zip or a model.yaml."""
     from napari_hirescam.io import can_read
 
     if can_read(path) or not path.exists():
         return False
-    return path.is_dir() or path.suffix.lower() in {".zip", ".yaml", ".yml"}
+    from napari_hirescam.models.folder import is_model_folder
+
+    return is_model_folder(path) or path.suffix.lower() in {".zip", ".yaml", ".yml"}
 
 
 def _print_model(path: Path, *, trust: bool) -> None:
@@ -86,7 +88,7 @@ def _print_scan(
             raise
         # The list is the answer to what the folder holds.
         print(f"{path} holds {len(error.items)} things; name one by --series")  # noqa: T201
-        wide_console().print(item_table(error.items))
+        print_items(wide_console(), error.items)
         return
     facts = geometry_report(volume)
     if identifying:

@@ -100,6 +100,11 @@ def load_model(
     return classifier
 
 
+def is_model_folder(path: Path) -> bool:
+    """True if a folder is that of a model, or a MONAI bundle that one can be made of."""
+    return (path / SPEC_FILE).is_file() or is_bundle(path)
+
+
 def _find_spec(given: Path) -> Path:
     """Find the model.yaml that a user's path means; unpacks a zip."""
     if given.is_dir() and not (given / SPEC_FILE).is_file() and is_bundle(given):
