@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
+from qtpy.QtCore import QModelIndex, Qt
 
 from napari_hirescam.attention.sweep import SweepHit, SweepResult
-from napari_hirescam.plugin.label_model import SORT_ROLE
+from napari_hirescam.plugin.headed_table import SORT_ROLE, HeadedTableModel, Index
 from napari_hirescam.volume import Grid
 
 RANK, PROBABILITY, LOGIT, LEFT, POSTERIOR, SUPERIOR, SLICE = range(7)
@@ -25,11 +25,12 @@ _TIPS = (
 #: Rows shown at most; the rest is in the saved table.
 MOST_ROWS = 200
 
-Index = QModelIndex | QPersistentModelIndex
 
-
-class HitTableModel(QAbstractTableModel):
+class HitTableModel(HeadedTableModel):
     """One row for each place, the best first."""
+
+    headings = _HEADINGS
+    tips = _TIPS
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,18 +50,6 @@ class HitTableModel(QAbstractTableModel):
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802
         return 0 if parent.isValid() else len(self._hits)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802
-        return 0 if parent.isValid() else len(_HEADINGS)
-
-    def headerData(  # noqa: D102, N802
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _HEADINGS[section]
-        return _TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: D102
         if role == Qt.ItemDataRole.TextAlignmentRole:

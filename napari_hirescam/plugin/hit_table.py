@@ -6,8 +6,8 @@ from qtpy.QtCore import QModelIndex, QSize, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+from napari_hirescam.plugin.headed_table import SORT_ROLE
 from napari_hirescam.plugin.hit_model import PROBABILITY, RANK, SLICE, HitTableModel
-from napari_hirescam.plugin.label_model import SORT_ROLE
 from napari_hirescam.plugin.label_table import ProbabilityBar
 
 _ROW = 24

@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from qtpy.QtCore import (
-    QAbstractTableModel,
     QModelIndex,
-    QPersistentModelIndex,
     QSortFilterProxyModel,
     Qt,
     Signal,
@@ -16,6 +14,7 @@ from qtpy.QtCore import (
 from qtpy.QtGui import QColor
 
 from napari_hirescam.attention.result import Explanation
+from napari_hirescam.plugin.headed_table import SORT_ROLE, HeadedTableModel, Index
 
 LABEL, PROBABILITY, LOGIT = range(3)
 _HEADINGS = ("Label", "Probability", "Logit")
@@ -24,14 +23,10 @@ _TIPS = (
     "What the model answers for this label.",
     "The score before the sigmoid or softmax: what the maps explain.",
 )
-#: Role under which cells give the plain value they are sorted by.
-SORT_ROLE = Qt.ItemDataRole.UserRole
 _NO_SCORE = "–"  # noqa: RUF001 - an en dash stands for no value
 
-Index = QModelIndex | QPersistentModelIndex
 
-
-class LabelTableModel(QAbstractTableModel):
+class LabelTableModel(HeadedTableModel):
     """One row for each label: a tick, the probability and the logit.
 
     Labels of a model that has not been run yet have no scores and cannot be ticked.
@@ -41,6 +36,9 @@ class LabelTableModel(QAbstractTableModel):
     colour_of
         Gives the colour a ticked label's map is drawn in.
     """
+
+    headings = _HEADINGS
+    tips = _TIPS
 
     ticks_changed = Signal()
 
@@ -98,18 +96,6 @@ class LabelTableModel(QAbstractTableModel):
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802
         return 0 if parent.isValid() else len(self._labels)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802
-        return 0 if parent.isValid() else len(_HEADINGS)
-
-    def headerData(  # noqa: D102, N802
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _HEADINGS[section]
-        return _TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
 
     def flags(self, index: Index) -> Qt.ItemFlag:  # noqa: D102
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable

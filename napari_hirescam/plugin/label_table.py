@@ -16,12 +16,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hirescam.plugin.headed_table import SORT_ROLE, Index
 from napari_hirescam.plugin.label_model import (
     LABEL,
     LOGIT,
     PROBABILITY,
-    SORT_ROLE,
-    Index,
     LabelFilter,
     LabelTableModel,
 )

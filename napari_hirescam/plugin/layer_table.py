@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import (
-    QAbstractTableModel,
     QModelIndex,
-    QPersistentModelIndex,
     QSortFilterProxyModel,
     Qt,
     Signal,
@@ -24,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hirescam.attention.share_seen import seen_in_words
+from napari_hirescam.plugin.headed_table import SORT_ROLE, HeadedTableModel, Index
 from napari_hirescam.plugin.model_facts import lengths
 from napari_hirescam.plugin.verdict import verdict_of
 
@@ -44,12 +43,9 @@ _TIPS = (
 _UNKNOWN = "–"  # noqa: RUF001 - an en dash stands for no value
 # Pixels between columns, and the widest one.
 _ROOM, _WIDEST = 12, 300
-_SORT_ROLE = Qt.ItemDataRole.UserRole
-
-Index = QModelIndex | QPersistentModelIndex
 
 
-class LayerTableModel(QAbstractTableModel):
+class LayerTableModel(HeadedTableModel):
     """One row for each layer.
 
     Parameters
@@ -57,6 +53,9 @@ class LayerTableModel(QAbstractTableModel):
     candidates
         In the order the data meets them.
     """
+
+    headings = _HEADINGS
+    tips = _TIPS
 
     def __init__(self, candidates: Sequence[LayerCandidate] = ()) -> None:
         super().__init__()
@@ -87,23 +86,11 @@ class LayerTableModel(QAbstractTableModel):
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802
         return 0 if parent.isValid() else len(self._candidates)
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802
-        return 0 if parent.isValid() else len(_HEADINGS)
-
-    def headerData(  # noqa: D102, N802
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _HEADINGS[section]
-        return _TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
-
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: D102
         layer, column = self._candidates[index.row()], index.column()
         if role == Qt.ItemDataRole.DisplayRole:
             return _text(layer, column, any_slices=self._any_slices)
-        if role == _SORT_ROLE:
+        if role == SORT_ROLE:
             return _sorted_by(layer, column, index.row())
         if role == Qt.ItemDataRole.ToolTipRole:
             return _tip(layer, column)
@@ -180,7 +167,7 @@ class LayerTable(QWidget):
         self.model = LayerTableModel()
         self._proxy = QSortFilterProxyModel(self)
         self._proxy.setSourceModel(self.model)
-        self._proxy.setSortRole(_SORT_ROLE)
+        self._proxy.setSortRole(SORT_ROLE)
         self._proxy.setFilterKeyColumn(-1)
         self._proxy.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self.filter_line = QLineEdit()
