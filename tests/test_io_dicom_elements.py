@@ -24,9 +24,10 @@ from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom import by_pydicom as dicom_by_pydicom
 from napari_hirescam.io.dicom import elements as dicom_elements
 from napari_hirescam.io.dicom.decode import pixel_problem
+from napari_hirescam.io.dicom.element_values import WANTED
 from napari_hirescam.io.dicom.elements import Elements, read_elements
-from napari_hirescam.io.dicom.header import SliceHeader, is_dicom, read_headers
-from napari_hirescam.io.dicom.values import WANTED
+from napari_hirescam.io.dicom.header import is_dicom, read_headers
+from napari_hirescam.io.dicom.slice_header import SliceHeader
 
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

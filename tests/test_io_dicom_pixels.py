@@ -24,8 +24,9 @@ from napari_hirescam.io import reading
 from napari_hirescam.io.dicom import decode as dicom_decode
 from napari_hirescam.io.dicom.decode import BadSliceError, pixel_problem, stored_pixels
 from napari_hirescam.io.dicom.files import find_slices
-from napari_hirescam.io.dicom.header import SliceHeader, read_headers
+from napari_hirescam.io.dicom.header import read_headers
 from napari_hirescam.io.dicom.pixels import read_voxels, slice_picture
+from napari_hirescam.io.dicom.slice_header import SliceHeader
 from napari_hirescam.io.quantity import AIR_HU
 from napari_hirescam.io.reading import Reading
 from napari_hirescam.volume import Quantity

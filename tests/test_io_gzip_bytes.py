@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_hirescam.errors import Cancelled, VolumeError
-from napari_hirescam.io import gzip_bytes
+from napari_hirescam.io import gzip_bytes, zip_member
 from napari_hirescam.io.ends import Ends
 from napari_hirescam.io.reading import Reading
 
@@ -34,7 +34,7 @@ def read_member(path, name="ct"):
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo(name)
     array = np.zeros(info.file_size // 2, np.int16)
-    with gzip_bytes.open_member(path, info) as stream:
+    with zip_member.open_member(path, info) as stream:
         gzip_bytes.fill(path, stream, array, Reading())
     return array
 
@@ -206,7 +206,7 @@ def test_a_member_longer_than_its_directory_says_is_refused(tmp_path):
     info.file_size -= 2
     with (
         pytest.raises(VolumeError, match=r"more data follow|not sound"),
-        gzip_bytes.open_member(path, info) as stream,
+        zip_member.open_member(path, info) as stream,
     ):
         gzip_bytes.fill(path, stream, np.zeros(VALUES.size - 1, np.int16), Reading())
 
@@ -218,11 +218,11 @@ def test_members_that_break_off_or_are_not_there_are_refused(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[: info.header_offset + 200])
     with pytest.raises(VolumeError, match="ct in it breaks off"):
-        gzip_bytes.open_member(path, info).__enter__()
+        zip_member.open_member(path, info).__enter__()
     info.header_offset += 1
     path.write_bytes(content)
     with pytest.raises(VolumeError, match="not where it should be"):
-        gzip_bytes.open_member(path, info).__enter__()
+        zip_member.open_member(path, info).__enter__()
 
 
 def test_encrypted_and_strangely_packed_members_are_refused(tmp_path):
@@ -234,7 +234,7 @@ def test_encrypted_and_strangely_packed_members_are_refused(tmp_path):
         info = archive.getinfo("ct")
     info.flag_bits |= 1
     with pytest.raises(VolumeError, match="encrypted"):
-        gzip_bytes.open_member(path, info).__enter__()
+        zip_member.open_member(path, info).__enter__()
 
 
 def test_the_first_bytes_of_a_gzip_stream_and_of_none():

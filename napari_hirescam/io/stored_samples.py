@@ -30,8 +30,8 @@ from napari_hirescam.io.gzip_bytes import (
     open_stream,
     pass_over,
 )
+from napari_hirescam.io.packings import Inflated, from_hex, from_text, unpacked_bzip2
 from napari_hirescam.io.reading import Reading, check_memory
-from napari_hirescam.io.unpacked import Inflated, from_hex, from_text, unpacked_bzip2
 
 _LONGEST_LINE = 1 << 16
 _MEMORY_PER_TEXT_SAMPLE = 100  # a word as Python holds it, the number read from it, the copy

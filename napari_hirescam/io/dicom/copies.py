@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.io.dicom.header import SliceHeader
-from napari_hirescam.io.dicom.line import SAME_PLACE_MM, Line
+from napari_hirescam.io.dicom.slice_header import SliceHeader
+from napari_hirescam.io.dicom.slice_order import SAME_PLACE_MM, Line
 
 Pixels = Callable[[SliceHeader], npt.NDArray[Any]]
 """Reads the stored [row, column] numbers of a slice."""

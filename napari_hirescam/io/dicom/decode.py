@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom.elements import DEFLATED, inflated_file
-from napari_hirescam.io.dicom.header import SliceHeader
-from napari_hirescam.io.dicom.layout import slice_bytes
-from napari_hirescam.io.dicom.packed import packed_problem
+from napari_hirescam.io.dicom.packed_check import packed_problem
+from napari_hirescam.io.dicom.pixel_layout import slice_bytes
+from napari_hirescam.io.dicom.slice_header import SliceHeader
 
 _OURS = 'pip install "napari-hirescam[jpeg]"'
 _REQUIRED = "pip install pylibjpeg pylibjpeg-openjpeg pyjpegls"

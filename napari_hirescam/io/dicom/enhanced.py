@@ -10,8 +10,9 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any
 
-from napari_hirescam.io.dicom.header import SliceHeader, display_windows
-from napari_hirescam.io.dicom.layout import image_problem, slice_bytes
+from napari_hirescam.io.dicom.header import display_windows
+from napari_hirescam.io.dicom.pixel_layout import image_problem, slice_bytes
+from napari_hirescam.io.dicom.slice_header import SliceHeader
 from napari_hirescam.source import DisplayWindow
 
 _GROUPS = ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"]

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from napari_hirescam.io.assembling import grid_facts
-from napari_hirescam.io.dicom.header import SliceHeader
 from napari_hirescam.io.dicom.identity import names_patient
-from napari_hirescam.io.dicom.line import Line
 from napari_hirescam.io.dicom.plan import Plan
+from napari_hirescam.io.dicom.slice_header import SliceHeader
+from napari_hirescam.io.dicom.slice_order import Line
 from napari_hirescam.source import DisplayWindow, Fact, Frame
 from napari_hirescam.volume import Grid, Quantity
 

@@ -11,13 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io.dicom.header import (
-    DIRECTORY_CLASS,
-    HEAD_BYTES,
-    SliceHeader,
-    is_dicom,
-    read_headers,
-)
+from napari_hirescam.io.dicom.header import DIRECTORY_CLASS, HEAD_BYTES, is_dicom, read_headers
+from napari_hirescam.io.dicom.slice_header import SliceHeader
 from napari_hirescam.io.dicom.zip import holds_dicom_files, is_zip, unpacked
 from napari_hirescam.io.quiet import be_quiet
 from napari_hirescam.io.reading import Reading

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io.dicom.header import SliceHeader
 from napari_hirescam.io.dicom.series import Series
+from napari_hirescam.io.dicom.slice_header import SliceHeader
 from napari_hirescam.source import Fact
 
 _IDENTIFYING = {

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError, Item
-from napari_hirescam.io.dicom.line import line_up, says_its_place, usual_gap
 from napari_hirescam.io.dicom.plan import plan
 from napari_hirescam.io.dicom.scan import Scan
 from napari_hirescam.io.dicom.series import MASK_KINDS, Series, why_not
+from napari_hirescam.io.dicom.slice_order import line_up, says_its_place, usual_gap
 from napari_hirescam.io.dicom.stack import SMALLEST_STACK
 from napari_hirescam.io.reading import Reading
 from napari_hirescam.source import Repair

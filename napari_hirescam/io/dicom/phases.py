@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from napari_hirescam.io.dicom.copies import Pixels, places, without_copies
-from napari_hirescam.io.dicom.header import SliceHeader
-from napari_hirescam.io.dicom.line import SAME_PLACE_MM, Line, line_up, says_its_place
+from napari_hirescam.io.dicom.slice_header import SliceHeader
+from napari_hirescam.io.dicom.slice_order import SAME_PLACE_MM, Line, line_up, says_its_place
 from napari_hirescam.io.dicom.stack import SMALLEST_STACK
-from napari_hirescam.io.dicom.untold import untold
+from napari_hirescam.io.dicom.unnumbered_phases import untold
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from napari_hirescam.io.dicom.decode import (
     stored_slices,
     within_stored_bits,
 )
-from napari_hirescam.io.dicom.header import SliceHeader
+from napari_hirescam.io.dicom.slice_header import SliceHeader
 from napari_hirescam.io.pictures import grey_picture
 from napari_hirescam.io.quantity import AIR_HU
 from napari_hirescam.io.quiet import be_quiet

@@ -15,9 +15,9 @@ import numpy as np
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ConsentNeededError
 from napari_hirescam.io.dicom.decode import pixel_problem, stored_pixels
-from napari_hirescam.io.dicom.header import SliceHeader
-from napari_hirescam.io.dicom.line import says_its_place
 from napari_hirescam.io.dicom.series import Series, why_not
+from napari_hirescam.io.dicom.slice_header import SliceHeader
+from napari_hirescam.io.dicom.slice_order import says_its_place
 from napari_hirescam.io.dicom.stack import Stack, stack
 from napari_hirescam.source import Repair, Repaired
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.io.dicom.line import SAME_PLACE_MM, are_rounded, mean_gap
+from napari_hirescam.io.dicom.slice_order import SAME_PLACE_MM, are_rounded, mean_gap
 from napari_hirescam.io.frame import LPS_TO_IPL
 from napari_hirescam.volume import FloatArray, Grid
 

@@ -12,14 +12,14 @@ from napari_hirescam.io.assembling import invalid_on_volume_axes
 from napari_hirescam.io.dicom import facts as dicom_facts
 from napari_hirescam.io.dicom.decode import BadSliceError
 from napari_hirescam.io.dicom.files import is_dicom_source
-from napari_hirescam.io.dicom.header import SliceHeader
 from napari_hirescam.io.dicom.identity import identity
 from napari_hirescam.io.dicom.items import choose, list_series, mask_file, refusal
-from napari_hirescam.io.dicom.line import line_up, says_its_place
 from napari_hirescam.io.dicom.pixels import read_voxels, slice_picture
 from napari_hirescam.io.dicom.plan import Place, Plan, place_of, plan
 from napari_hirescam.io.dicom.scan import scan
 from napari_hirescam.io.dicom.series import Series, why_not
+from napari_hirescam.io.dicom.slice_header import SliceHeader
+from napari_hirescam.io.dicom.slice_order import line_up, says_its_place
 from napari_hirescam.io.dicom.stack import Stack, onto_grid
 from napari_hirescam.io.frame import patient_letters, to_volume_axes
 from napari_hirescam.io.quantity import AIR_HU

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io.dicom.header import HEAD_BYTES, SliceHeader, is_dicom, read_headers
-from napari_hirescam.io.dicom.line import SAME_PLACE_MM
+from napari_hirescam.io.dicom.header import HEAD_BYTES, is_dicom, read_headers
 from napari_hirescam.io.dicom.multiframe import FrameSet
 from napari_hirescam.io.dicom.planes import PlaneStack, lay_out
+from napari_hirescam.io.dicom.slice_header import SliceHeader
+from napari_hirescam.io.dicom.slice_order import SAME_PLACE_MM
 from napari_hirescam.io.frame import LPS_TO_IPL
 from napari_hirescam.io.reading import Reading
 from napari_hirescam.source import Frame

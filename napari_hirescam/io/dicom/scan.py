@@ -18,9 +18,9 @@ import numpy.typing as npt
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom.decode import stored_pixels
 from napari_hirescam.io.dicom.files import find_slices
-from napari_hirescam.io.dicom.header import SliceHeader
 from napari_hirescam.io.dicom.identity import without_identity
 from napari_hirescam.io.dicom.series import Series, group
+from napari_hirescam.io.dicom.slice_header import SliceHeader
 from napari_hirescam.io.reading import Reading
 
 _JUST_NOW_S = 2.0

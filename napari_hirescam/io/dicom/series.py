@@ -13,9 +13,9 @@ from pathlib import Path
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom.copies import Pixels
-from napari_hirescam.io.dicom.header import SliceHeader
-from napari_hirescam.io.dicom.line import angle_deg, cut_name
 from napari_hirescam.io.dicom.phases import Phase, separate
+from napari_hirescam.io.dicom.slice_header import SliceHeader
+from napari_hirescam.io.dicom.slice_order import angle_deg, cut_name
 from napari_hirescam.io.dicom.stack import SMALLEST_STACK
 
 _SCOUT_ANGLE_DEG = 30.0

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ConsentNeededError
-from napari_hirescam.io.dicom.header import SliceHeader
-from napari_hirescam.io.dicom.line import (
+from napari_hirescam.io.dicom.slice_header import SliceHeader
+from napari_hirescam.io.dicom.slice_order import (
     LINE_TOLERANCE,
     SAME_PLACE_MM,
     Line,

@@ -17,7 +17,7 @@ from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ConsentNeededError, Item, Picture
 from napari_hirescam.io.assembling import assemble
 from napari_hirescam.io.frame import LPS_TO_IPL, patient_letters
-from napari_hirescam.io.lengths import mm_per
+from napari_hirescam.io.length_units import mm_per
 from napari_hirescam.io.metaimage.header import MetaHeader, looks_like_one, read_header
 from napari_hirescam.io.pictures import middle_picture
 from napari_hirescam.io.reading import Reading

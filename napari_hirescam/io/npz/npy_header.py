@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io.gzip_bytes import COPY_AGAIN, check_claim, open_member
+from napari_hirescam.io.gzip_bytes import COPY_AGAIN, check_claim
+from napari_hirescam.io.zip_member import open_member
 
 _SUFFIX = ".npy"
 _LONGEST_HEADER = 10_000  # what numpy itself takes from strangers

@@ -16,12 +16,13 @@ from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError, Item, Picture
 from napari_hirescam.io.assembling import assemble
 from napari_hirescam.io.ends import Ends
-from napari_hirescam.io.gzip_bytes import fill, open_member
+from napari_hirescam.io.gzip_bytes import fill
 from napari_hirescam.io.npz import rad_chestct
 from napari_hirescam.io.npz.npy_header import StoredArray, stored_arrays
 from napari_hirescam.io.npz.place import Place, place_of
 from napari_hirescam.io.pictures import middle_picture
 from napari_hirescam.io.reading import Reading, check_memory
+from napari_hirescam.io.zip_member import open_member
 from napari_hirescam.source import Fact, Repair
 from napari_hirescam.volume import Volume
 

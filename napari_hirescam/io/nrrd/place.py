@@ -9,7 +9,7 @@ import numpy as np
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ConsentNeededError
 from napari_hirescam.io.frame import LPS_TO_IPL
-from napari_hirescam.io.lengths import mm_per
+from napari_hirescam.io.length_units import mm_per
 from napari_hirescam.io.nrrd.header import NrrdHeader
 from napari_hirescam.source import Repair, Repaired
 from napari_hirescam.volume import FloatArray

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io.dicom.header import SliceHeader
+from napari_hirescam.io.dicom.slice_header import SliceHeader
 from napari_hirescam.volume import FloatArray
 
 SAME_PLACE_MM = 0.01

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.io.dicom.copies import Pixels, places
-from napari_hirescam.io.dicom.header import SliceHeader
-from napari_hirescam.io.dicom.line import Line
+from napari_hirescam.io.dicom.slice_header import SliceHeader
+from napari_hirescam.io.dicom.slice_order import Line
 from napari_hirescam.io.dicom.stack import SMALLEST_STACK
 
 _CLEARLY = 1.5
