@@ -126,7 +126,12 @@ def test_each_of_48_orientations_comes_back_voxel_for_voxel(tmp_path, writer):
     for k, (order, signs) in enumerate(ALL_48):
         lps = lps_affine(order, signs)
         path = WRITERS[writer](tmp_path / f"v{k}", lps)
-        assert_same_voxels_at_the_same_places(io.read_volume(path), lps)
+        volume = io.read_volume(path)
+        assert_same_voxels_at_the_same_places(volume, lps)
+        # What a chooser says beforehand is what comes.
+        (item,) = io.list_items(path)
+        assert (item.n_slices, *item.size) == volume.voxels.shape
+        assert item.spacing_mm == pytest.approx(volume.spacing_mm, abs=1e-5)
 
 
 def test_dicom_slices_in_each_of_48_orientations_show_the_patient_at_his_place(tmp_path):

@@ -50,7 +50,7 @@ _MOST_GROWTH = 256
 _FEW_VOXELS = 1 << 22
 
 
-def _index_axes(affine: FloatArray) -> tuple[int, int, int]:
+def index_axes(affine: FloatArray) -> tuple[int, int, int]:
     """For each of the patient axes I, P, L: the index axis that runs along it best."""
     cosines = np.abs(affine[:3, :3]) / np.linalg.norm(affine[:3, :3], axis=0)
     a, b, c = max(permutations(range(3)), key=lambda p: sum(cosines[k, p[k]] for k in range(3)))
@@ -66,7 +66,7 @@ def patient_letters(affine: FloatArray) -> str:
         4x4, index to (I, P, L) mm.
     """
     letters = ["", "", ""]
-    for patient_axis, index_axis in enumerate(_index_axes(affine)):
+    for patient_axis, index_axis in enumerate(index_axes(affine)):
         letters[index_axis] = _LETTERS[patient_axis][int(affine[patient_axis, index_axis] < 0)]
     return "".join(letters)
 
@@ -179,7 +179,7 @@ class _Turn:
 
 
 def _turn(grid: Grid) -> _Turn:
-    order = _index_axes(grid.affine)
+    order = index_axes(grid.affine)
     a, b, c = (grid.shape[axis] for axis in order)
     turned = np.array(grid.affine)
     turned[:3, :3] = grid.affine[:3, list(order)]

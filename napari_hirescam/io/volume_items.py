@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from napari_hirescam.io.asking import ChoiceNeededError, Item
+from napari_hirescam.io.frame import index_axes
 from napari_hirescam.volume import Grid
 
 
-def volume_item(grid: Grid, key: str, title: str, kind: str) -> Item:
+def volume_item(grid: Grid | None, key: str, title: str, kind: str) -> Item:
     """Describe a volume before it is read.
 
     Parameters
     ----------
     grid
-        As stored: columns, rows, slices in most files.
+        As stored, the axes in any order; None if nothing says where it lies.
     key, title, kind
         Of the item.
     """
-    across, down, n_slices = grid.shape
-    column_mm, row_mm, slice_mm = grid.spacing_mm
-    return Item(
-        key,
-        title,
-        kind,
-        n_slices=n_slices,
-        spacing_mm=(slice_mm, row_mm, column_mm),
-        size=(down, across),
+    item = Item(key, title, kind)
+    if grid is None:
+        return item
+    along_i, along_p, along_l = index_axes(grid.affine)
+    mm = grid.spacing_mm
+    return replace(
+        item,
+        n_slices=grid.shape[along_i],
+        spacing_mm=(mm[along_i], mm[along_p], mm[along_l]),
+        size=(grid.shape[along_p], grid.shape[along_l]),
     )
 
 
-def numbered_items(grid: Grid, n_volumes: int) -> tuple[Item, ...]:
+def numbered_items(grid: Grid | None, n_volumes: int, kind: str = "image") -> tuple[Item, ...]:
     """Describe volumes that have nothing but their numbers, which start at 1."""
     return tuple(
-        volume_item(grid, str(k), f"volume {k} of {n_volumes}", "image")
+        replace(volume_item(grid, str(k), f"volume {k} of {n_volumes}", kind), number=str(k))
         for k in range(1, n_volumes + 1)
     )
 

@@ -30,8 +30,9 @@ from napari_hirescam.io.pictures import grey_picture, middle_picture
 from napari_hirescam.io.reading import Reading
 from napari_hirescam.io.scaling import scaled
 from napari_hirescam.io.segment_names import segments_from_nifti
+from napari_hirescam.io.volume_items import numbered_items, volume_item
 from napari_hirescam.source import DisplayWindow, Fact, Repair
-from napari_hirescam.volume import Quantity, Volume
+from napari_hirescam.volume import Grid, Quantity, Volume
 
 _LABEL_INTENT = 1002
 _ENDINGS = re.compile(r"\.(nii|hdr|img)(\.gz)?$|\.gz$", re.IGNORECASE)
@@ -116,36 +117,22 @@ def items(path: Path, reading: Reading) -> tuple[Item, ...]:
     """List the volumes the file holds, from its header alone."""
     reading.check_stop()
     header = read_header(path)
-    problem, n_slices, size, spacing = "", 0, None, None
+    problem = ""
+    grid: Grid | None = None
     needs: tuple[Repair, ...] = ()
     try:
-        place = place_of(path, header, ())
+        grid = Grid(header.shape, place_of(path, header, ()).affine)
     except ConsentNeededError as exc:
         problem, needs = exc.reason, exc.repairs
     except VolumeError as exc:
         problem = exc.reason
-    else:
-        letters = patient_letters(place.affine)
-        lengths = np.linalg.norm(place.affine[:3, :3], axis=0)
-        a, b, c = (next(k for k in range(3) if letters[k] in pair) for pair in ("IS", "PA", "LR"))
-        n_slices, size = header.shape[a], (header.shape[b], header.shape[c])
-        spacing = (float(lengths[a]), float(lengths[b]), float(lengths[c]))
     kind = "labels" if int(header.fields["intent_code"]) == _LABEL_INTENT else "image"
-    several = header.n_volumes > 1
-    return tuple(
-        Item(
-            key=str(k + 1) if several else "",
-            title=f"volume {k + 1} of {header.n_volumes}" if several else path.name,
-            kind=kind,
-            n_slices=n_slices,
-            spacing_mm=spacing,
-            size=size,
-            number=str(k + 1) if several else "",
-            needs=needs,
-            problem=problem,
-        )
-        for k in range(header.n_volumes)
+    listed = (
+        numbered_items(grid, header.n_volumes, kind)
+        if header.n_volumes > 1
+        else (volume_item(grid, "", path.name, kind),)
     )
+    return tuple(replace(item, needs=needs, problem=problem) for item in listed)
 
 
 def picture(path: Path, key: str, reading: Reading) -> Picture:
