@@ -372,3 +372,22 @@ def test_what_is_switched_and_preferred_is_remembered(model, plugin_settings, np
     assert get_plugin_settings("napari-hirescam").view.grey_window == "bone"
     assert layer_from_volume(_asking(KIDNEY))[1]["contrast_limits"] == (-500, 1300)
     tools.release(1)
+
+
+def test_a_panel_that_comes_back_leaves_unlinked_cts_as_they_are(
+    model, plugin_settings, npe2pm, qtbot
+):
+    from npe2 import PluginManifest
+
+    root = Path(__file__).resolve().parents[1]
+    npe2pm.register(PluginManifest.from_file(root / "napari.yaml"))
+    get_plugin_settings("napari-hirescam").view.link_windows = False
+    first = _add(model, make_volume(), contrast_limits=(-500, 1300))
+    second = _add(model, make_volume(), contrast_limits=(0, 80))
+    tools = view_tools_of(model)
+    tools.take(1, list)
+    panel = ViewPanel(tools)
+    qtbot.addWidget(panel)
+    assert first.contrast_limits == [-500, 1300]
+    assert second.contrast_limits == [0, 80]
+    tools.release(1)

@@ -37,14 +37,16 @@ class LinkedWindows:
         On whose canvas the window is written.
     layers
         Tells the CTs and their changes.
+    linked
+        Whether a window that is set on one CT is set on all, from the start.
     """
 
     #: The window on show is another, or that of another CT.
     changed = Signal()
 
-    def __init__(self, viewer: ViewerModel, layers: PatientLayers) -> None:
+    def __init__(self, viewer: ViewerModel, layers: PatientLayers, *, linked: bool = True) -> None:
         self._layers = layers
-        self._linked, self._spreading = True, False
+        self._linked, self._spreading = linked, False
         self._text = CanvasText(viewer, "grey_window", "bottom_right", points=_POINTS)
         layers.changed.connect(self._on_layers_changed)
         layers.ct_opened.connect(self._on_opened)

@@ -14,6 +14,7 @@ from napari_hirescam.plugin.orientation_letters import OrientationLetters
 from napari_hirescam.plugin.patient_layers import PatientLayers
 from napari_hirescam.plugin.readout import Readout
 from napari_hirescam.plugin.readout_lines import ShownMap
+from napari_hirescam.plugin.view_preferences import view_preferences
 from napari_hirescam.plugin.window_drag import WindowDrag
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class ViewTools:
         self._users: dict[int, Callable[[], list[ShownMap]]] = {}
         self.layers = PatientLayers(viewer)
         self.letters = OrientationLetters(viewer, self.layers)
-        self.windows = LinkedWindows(viewer, self.layers)
+        linked = bool(getattr(view_preferences(), "link_windows", True))
+        self.windows = LinkedWindows(viewer, self.layers, linked=linked)
         self.readout = Readout(viewer, self._maps)
         self.drag = WindowDrag(viewer, self.windows)
         self._keys: dict[str, Callable[[ViewerModel], None]] = {}
