@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 from itertools import pairwise
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from nifti_factory import CT, RAS, RNG, patch, save, value_at
 
 from napari_hirescam import io
-from napari_hirescam.errors import Cancelled
+from napari_hirescam.errors import Cancelled, VolumeError
 from napari_hirescam.volume import Grid, Quantity
 
 # --- Values and places -------------------------------------------------------------------
@@ -174,13 +176,22 @@ def test_a_file_that_calls_itself_labels_is_believed(tmp_path):
 def test_progress_is_told_in_bytes_and_ends_with_all(tmp_path):
     path = tmp_path / "large.nii.gz"
     voxels = np.zeros((256, 256, 160), np.int16)  # 20 MiB, three steps
-    io.write_nifti(path, voxels, Grid(voxels.shape, np.eye(4)))
+    io.write_volume(path, voxels, Grid(voxels.shape, np.eye(4)))
     seen = []
     io.read_volume(path, progress=lambda done, total: seen.append((done, total)))
     assert seen[0] == (0, voxels.nbytes)
     assert seen[-1] == (voxels.nbytes, voxels.nbytes)
     assert len(seen) >= 4
     assert all(a[0] < b[0] for a, b in pairwise(seen))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_is_refused_without_waiting_for_it_to_be_filled(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.nii")
+    monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("opening it would wait for ever"))
+    assert not io.can_read(tmp_path / "pipe.nii")
+    with pytest.raises(VolumeError, match="a pipe"):
+        io.read_volume(tmp_path / "pipe.nii")
 
 
 def test_reading_stops_when_asked(tmp_path):

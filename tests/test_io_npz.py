@@ -358,6 +358,14 @@ def test_a_header_that_claims_to_be_huge_is_not_waited_for(tmp_path):
     assert peak < 16 << 20  # of the 256 MiB it announces
 
 
+def test_an_archive_of_countless_arrays_is_refused_before_they_are_looked_at(tmp_path):
+    with zipfile.ZipFile(tmp_path / "many.npz", "w") as archive:
+        for k in range(10_001):
+            archive.writestr(f"{k}.npy", b"")
+    with pytest.raises(VolumeError, match="more than 10,000 arrays"):
+        io.read_volume(tmp_path / "many.npz")
+
+
 def test_two_arrays_of_one_name_are_refused(tmp_path):
     stream = bytes_io.BytesIO()
     np.save(stream, CT)

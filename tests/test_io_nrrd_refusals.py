@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from nrrd_factory import CT, STEPS, bytes_of, save, text_of, vectors
@@ -257,3 +259,21 @@ def test_data_files_that_do_not_fit_are_refused(tmp_path, named):
     header = tmp_path / "ct.nhdr"
     header.write_bytes(text_of(CT).rstrip(b"\n") + f"\ndata file: {named}\n".encode())
     refused(header, "files|way not known|no data file")
+
+
+@pytest.mark.parametrize("named", ["%d.raw 1 3000000 1", "LIST\n" + "1.raw\n" * 20_000])
+def test_a_short_header_cannot_ask_for_millions_of_files(tmp_path, named):
+    n = 3_000_000 if "%" in named else 20_000
+    (tmp_path / "1.raw").write_bytes(bytes(84))
+    header = tmp_path / "ct.nhdr"
+    header.write_bytes(
+        text_of(CT, sizes=f"6 7 {n}").rstrip(b"\n") + f"\ndata file: {named}\n".encode()
+    )
+    refused(header, "in more than 16,384 files")
+
+
+def test_a_vector_that_never_ends_is_refused_at_once(tmp_path):
+    header = save(tmp_path / "ct.nrrd", space_origin="1 " * 100_000)
+    start = time.perf_counter()
+    refused(header, "cannot be understood")
+    assert time.perf_counter() - start < 2  # looking for its end at each blank takes ten

@@ -7,6 +7,8 @@ from pathlib import Path, PureWindowsPath
 
 from napari_hirescam.errors import VolumeError
 
+# One for each slice, of which no scan has more; a header of a few bytes can ask for millions.
+_MOST_FILES = 1 << 14
 _CONVERT_AGAIN = "Convert it again from the original images"
 
 
@@ -68,7 +70,7 @@ def named_files(
             names = listed
             n_axes = int(words[1].rstrip("dD")) if len(words) > 1 else n_axes
         elif len(words) in {4, 5} and "%" in words[0]:
-            names = _numbered(words[0], *(int(word) for word in words[1:4]), most=prod(shape))
+            names = _numbered(words[0], *(int(word) for word in words[1:4]))
             n_axes = int(words[4]) if len(words) > 4 else n_axes
         else:
             return (beside(header, named),)
@@ -78,6 +80,12 @@ def named_files(
             f"its header names the files with its voxels in a way not known ({named[:60]!r})",
             _CONVERT_AGAIN,
         ) from exc
+    if len(names) > _MOST_FILES:
+        raise VolumeError(
+            header,
+            f"its voxels lie in more than {_MOST_FILES:,} files",
+            "Save it in one file",
+        )
     # A file may also hold several steps of the slowest axis.
     is_slab = n_axes == len(shape) and bool(names) and shape[-1] % len(names) == 0
     if not 1 <= n_axes <= len(shape) or not (is_slab or len(names) == prod(shape[n_axes:])):
@@ -89,13 +97,15 @@ def named_files(
     return tuple(beside(header, name) for name in names)
 
 
-def _numbered(pattern: str, first: int, last: int, step: int, *, most: int) -> list[str]:
+def _numbered(pattern: str, first: int, last: int, step: int) -> list[str]:
     """Names of files that are numbered after a C pattern such as ``slice%03d.raw``.
+
+    Of too many, no more than show that they are too many.
 
     Raises
     ------
     ValueError
-        If the pattern is not one with a single whole number, or there are more than `most`.
+        If the pattern is not one with a single whole number, or no file is named.
     """
     before, _, after = pattern.partition("%")
     width = after.partition("d")[0]
@@ -106,9 +116,10 @@ def _numbered(pattern: str, first: int, last: int, step: int, *, most: int) -> l
         or (width and not width.isdecimal())
         or len(width) > 2
         or "%" in rest
-        or not 1 <= count <= most
+        or count < 1
     ):
         raise ValueError(f"no numbered files: {pattern!r}")
+    count = min(count, _MOST_FILES + 1)
     fill = "0" if width.startswith("0") else " "
     return [
         f"{before}{str(number).rjust(int(width or 0), fill)}{rest}"

@@ -73,6 +73,10 @@ FORMATS: tuple[Format, ...] = (
 def _find_format(path: Path) -> Format | None:
     head = b""
     if not path.is_dir():
+        if path.exists() and not path.is_file():
+            return None  # opening a pipe would wait for somebody to write into it
+        if not path.is_file():  # opening a named pipe would wait for whoever fills it
+            return None
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
     return next((entry for entry in FORMATS if entry.sniff(path, head)), None)
@@ -193,6 +197,9 @@ def _with_format(path: str | Path, use: Callable[[Format, Path], _Result]) -> _R
     try:
         if not path.exists():
             raise VolumeError(path, "there is no such file or folder", "Check the path")
+        if not (path.is_file() or path.is_dir()):
+            # Opening a pipe would wait for somebody to write into it.
+            raise VolumeError(path, "it is neither a file nor a folder", "Give one of these")
         found = _find_format(path)
         if found is None:
             raise _unknown(path)
@@ -218,6 +225,8 @@ def _unknown(path: Path) -> VolumeError:
             "no DICOM file was found in the folder",
             "Choose the folder of a CT series, or name a scan's file",
         )
+    if not path.is_file():
+        return VolumeError(path, "it is a device or a pipe", "Give a file or a folder")
     if path.stat().st_size == 0:
         return VolumeError(path, "the file is empty", "Copy or export it again")
     return VolumeError(

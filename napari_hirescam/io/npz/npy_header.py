@@ -19,7 +19,7 @@ from napari_hirescam.io.zip_member import open_member
 _SUFFIX = ".npy"
 _LONGEST_HEADER = 10_000  # what numpy itself takes from strangers
 _LONGEST_LIST = 100_000
-_MOST_ARRAYS = 100_000
+_MOST_ARRAYS = 10_000
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,13 @@ def stored_arrays(path: Path) -> tuple[StoredArray, ...]:
             path, f"the file is incomplete or damaged: it has no sound list of arrays ({exc})",
             COPY_AGAIN,
         ) from exc  # fmt: skip
-    if len({info.filename for info in members}) < len(members) or len(members) > _MOST_ARRAYS:
+    if len(members) > _MOST_ARRAYS:
+        raise VolumeError(
+            path,
+            f"it holds more than {_MOST_ARRAYS:,} arrays",
+            "Save the volume in a file of its own",
+        )
+    if len({info.filename for info in members}) < len(members):
         raise VolumeError(path, "two of its arrays have one name", "Save it again")
     return tuple(_header(path, info) for info in members)
 

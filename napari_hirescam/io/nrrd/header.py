@@ -191,7 +191,8 @@ def _take_line(path: Path, line: str, texts: dict[str, str], pairs: dict[str, st
     text = text.strip()
     if name in _VECTORS:
         # Blanks part the vectors of a field, and may also stand within them.
-        text = re.sub(r"\s+(?=[^()]*\))", "", text).replace(")(", ") (")
+        text = re.sub(r"\([^()]*\)", lambda vector: "".join(vector[0].split()), text)
+        text = text.replace(")(", ") (")
     texts[name] = text
 
 
