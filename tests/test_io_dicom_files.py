@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import generate_uid
 
+from napari_hirescam import io
 from napari_hirescam.errors import Cancelled, VolumeError
 from napari_hirescam.io.dicom import files as dicom_files
 from napari_hirescam.io.dicom import zip as dicom_zip
@@ -342,3 +343,42 @@ def test_a_zip_without_dicom_is_refused(tmp_path):
     assert not is_source(path)
     with pytest.raises(VolumeError, match="holds no DICOM files"):
         find_slices(path, Reading())
+
+
+def test_a_zip_of_two_files_of_one_name_is_refused_by_name(series_folder, tmp_path):
+    path = tmp_path / "ct.zip"
+    file = next(series_folder.iterdir())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(file, "one")
+        archive.write(file, "one/under/it")
+    with pytest.raises(
+        VolumeError, match=r"cannot be unpacked under its name \(one/under"
+    ) as caught:
+        find_slices(path, Reading())
+    assert caught.value.subject == str(path)
+
+
+def test_a_zip_that_would_fill_the_disk_from_nothing_is_refused(archive, monkeypatch):
+    monkeypatch.setattr(dicom_zip, "_HARMLESS", 1)
+    monkeypatch.setattr(dicom_zip, "_MOST_PACKED", 0.1)
+    with pytest.raises(VolumeError, match="as no CT does"):
+        find_slices(archive, Reading())
+
+
+def test_dicom_files_are_found_behind_the_viewer_of_a_disc(series_folder, tmp_path):
+    path = zipped(series_folder, tmp_path / "disc.zip")
+    first = tmp_path / "viewer_first.zip"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(first, "w") as new:
+        for k in range(500):
+            new.writestr(f"VIEWER/{k}.dll", b"MZ")
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert is_dicom_source(first, first.read_bytes()[:132])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert not io.can_read(tmp_path / "pipe")
+    with pytest.raises(VolumeError, match="neither a file nor a folder"):
+        io.read_volume(tmp_path / "pipe")

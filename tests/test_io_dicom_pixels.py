@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -500,3 +501,12 @@ def test_one_slice_in_all_codings_of_the_standards_body(shared_dir):
     assert np.abs(stored_pixels(near).astype(int) - plain).max() <= 4
     assert near.lossy
     assert read_headers(folder / "CT1_J2KI.dcm")[0].lossy
+
+
+def test_run_lengths_that_cannot_fill_a_slice_are_not_decoded(tmp_path, monkeypatch):
+    # The decoder would make room for the 8 GiB that this header claims.
+    header = written(tmp_path, np.tile(NUMBERS, (8, 8)).astype("u2"), syntax=RLELossless)
+    hostile = replace(header, size=(65535, 65535))
+    monkeypatch.setattr("pydicom.pixels.utils.iter_pixels", None)
+    with pytest.raises(BadSliceError, match="too few"):
+        stored_pixels(hostile)

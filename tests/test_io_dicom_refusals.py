@@ -255,3 +255,18 @@ def test_a_series_number_that_is_no_number_does_no_harm(tmp_path, number):
         assert field in content
         path.write_bytes(content.replace(field + b"3 ", field + number))
     assert io.read_volume(folder).voxels.shape[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("filler", "reason"),
+    [(bytes(8), "filled with zeros"), (b"\x08\0\x05\0CS\0\0", "has no end")],
+    ids=["zeros", "empty elements"],
+)
+def test_a_header_that_never_ends_is_given_up(tmp_path, monkeypatch, filler, reason):
+    # A copy that broke off and left room filled with zeros: minutes of empty elements.
+    monkeypatch.setattr("napari_hirescam.io.dicom.by_pydicom._MOST_READS", 1000)
+    folder = save_all(make_series(4), tmp_path / "ct")
+    file = next(folder.iterdir())
+    sound = file.read_bytes()
+    file.write_bytes(sound[: sound.index(b"\x28\0\x02\0US")] + filler * 100_000)
+    refuses(file, reason)

@@ -19,8 +19,9 @@ from seg_cases import PATIENT, blobs, enhanced, others_seg, patient_series, read
 from napari_hirescam import io
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io import ChoiceNeededError, ConsentNeededError
+from napari_hirescam.io.dicom.seg_write import write_seg
 from napari_hirescam.source import Repair, Segment
-from napari_hirescam.volume import Quantity
+from napari_hirescam.volume import Grid, Quantity
 
 PRONE = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 OBLIQUE = (0.954, -0.208, 0.215, 0.279, 0.88, -0.384)
@@ -28,7 +29,7 @@ SEGMENTS = (Segment(5, "Leber, groß", (1.0, 0.0, 0.0)), Segment(52, "kidney_lef
 
 
 def write(ct, path, mask=None, grid=None, **options):
-    return io.write_seg(
+    return write_seg(
         path,
         blobs(ct.voxels.shape) if mask is None else mask,
         grid or ct.grid,
@@ -110,6 +111,15 @@ def test_nothing_that_identifies_the_patient_gets_into_what_is_read(tmp_path):
     for value in PATIENT.values():
         if value != PATIENT["SpecificCharacterSet"]:
             assert value not in told
+
+
+def test_a_mask_beside_its_ct_is_not_written_as_an_empty_one(tmp_path):
+    ct = read_series(tmp_path / "ct")
+    mask = np.ones(ct.voxels.shape, np.uint8)
+    aside = Grid(mask.shape, ct.affine + np.outer([0, 0, 1, 0], [0, 0, 0, 500.0]))
+    with pytest.raises(VolumeError, match="would be empty"):
+        write(ct, tmp_path / "seg.dcm", mask, aside)
+    assert not (tmp_path / "seg.dcm").exists()
 
 
 @pytest.mark.parametrize("is_alone", [False, True])
@@ -204,7 +214,7 @@ def test_a_mask_that_was_read_can_be_changed_and_written_again(tmp_path):
     mask = io.read_volume(write(ct, tmp_path / "ct" / "seg.dcm", segments=SEGMENTS))
     changed = mask.voxels.copy()
     changed[2, 0, 0] = 52
-    path = io.write_seg(
+    path = write_seg(
         tmp_path / "ct" / "again.dcm", changed, mask.grid, like=mask.source, segments=mask.segments
     )
     again = io.read_volume(path)
@@ -238,7 +248,7 @@ def test_what_cannot_be_written_is_refused_with_the_way_out(tmp_path):
 
     def refuses(reason, source=ct.source, values=mask, **options):
         with pytest.raises(VolumeError, match=reason) as caught:
-            io.write_seg(tmp_path / "seg.dcm", values, ct.grid, like=source, **options)
+            write_seg(tmp_path / "seg.dcm", values, ct.grid, like=source, **options)
         assert caught.value.remedy
         for value in PATIENT.values():
             assert value not in str(caught.value)
@@ -249,9 +259,9 @@ def test_what_cannot_be_written_is_refused_with_the_way_out(tmp_path):
     refuses("from -1 to 0", values=np.zeros(mask.shape, np.int16) - (mask > 0))
     refuses("empty", values=np.zeros_like(mask))
     with pytest.raises(ValueError, match="whole numbers"):
-        io.write_seg(tmp_path / "seg.dcm", mask / 2, ct.grid, like=ct.source)
+        write_seg(tmp_path / "seg.dcm", mask / 2, ct.grid, like=ct.source)
     with pytest.raises(ValueError, match="does not lie"):
-        io.write_seg(tmp_path / "seg.dcm", mask[1:], ct.grid, like=ct.source)
+        write_seg(tmp_path / "seg.dcm", mask[1:], ct.grid, like=ct.source)
     victim = ct.source.frames[2].path
     saved = victim.read_bytes()
     victim.write_bytes(ct.source.frames[3].path.read_bytes())
@@ -503,7 +513,7 @@ def test_a_mask_over_a_real_enhanced_ct(shared_dir, tmp_path):
         shared_dir / "data" / "tricky" / "enhanced" / "dcmqi_23x38x3_multiframe_ct.dcm"
     )
     mask = (np.random.default_rng(0).random(ct.voxels.shape) < 0.5).astype(np.uint8)
-    read = io.read_volume(io.write_seg(tmp_path / "seg.dcm", mask, ct.grid, like=ct.source))
+    read = io.read_volume(write_seg(tmp_path / "seg.dcm", mask, ct.grid, like=ct.source))
     np.testing.assert_array_equal(read.voxels, mask)
     assert read.grid.same_place_as(ct.grid, 1e-3)
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_LOGGERS = ("pydicom", "highdicom")
+_LOGGERS = ("pydicom", "highdicom", "highdicom.base", "highdicom.image")
+"""A filter acts on what is logged under its logger's very name."""
 
 _state = threading.local()
 

@@ -16,21 +16,41 @@ from napari_hirescam.io.dicom.elements import (
     Elements,
 )
 
+_MOST_READS = 1_000_000
+_MOST_BLANKS = 16
+_BLANK = bytes(8)
+
 
 class Clipped:
-    """A file for pydicom that never promises more bytes than there are.
+    """A file for pydicom that never promises more bytes than there are, and comes to an end.
 
-    A damaged length would otherwise make Python reserve gigabytes before it reads.
+    A damaged length would otherwise make Python reserve gigabytes before it reads. Zeros, as a
+    copy that broke off leaves them, are to pydicom one empty element of eight bytes after the
+    other, and take it minutes.
     """
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream, self._size = stream, size
         self.seek, self.tell = stream.seek, stream.tell
+        self._n_reads = self._n_blanks = 0
 
     def read(self, count: int = -1) -> bytes:
-        """Read at most what is there."""
+        """Read at most what is there.
+
+        Raises
+        ------
+        ValueError
+            If elements are endless or nothing but zeros.
+        """
         left = max(self._size - self._stream.tell(), 0)
-        return self._stream.read(left if count < 0 else min(count, left))
+        found = self._stream.read(left if count < 0 else min(count, left))
+        self._n_reads += 1
+        self._n_blanks = self._n_blanks + 1 if found == _BLANK else 0
+        if self._n_blanks > _MOST_BLANKS:
+            raise ValueError("a part of it is filled with zeros")
+        if self._n_reads > _MOST_READS:
+            raise ValueError("its header has no end")
+        return found
 
     def close(self) -> None:
         """Close the file."""
@@ -65,7 +85,7 @@ def inflated_by_pydicom(data: bytes, storage_class: str, wanted: Collection[int]
     """Read the elements of the inflated data set of a deflated file."""
     from pydicom.filereader import read_dataset
 
-    stream = io.BytesIO(data)
+    stream: Any = Clipped(io.BytesIO(data), len(data))
     dataset = read_dataset(stream, False, True, stop_when=_at_pixels, specific_tags=sorted(wanted))
     return _collected(dataset, DEFLATED, storage_class, stream, is_big_endian=False)
 

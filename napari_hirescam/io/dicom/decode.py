@@ -15,7 +15,9 @@ from napari_hirescam.io.dicom.elements import DEFLATED, inflated_file
 from napari_hirescam.io.dicom.packed_check import packed_problem
 from napari_hirescam.io.dicom.pixel_layout import slice_bytes
 from napari_hirescam.io.dicom.slice_header import SliceHeader
+from napari_hirescam.io.reading import check_memory
 
+_DECODER_COPIES = 4  # of a slice's pixels; decoders count in 32 bits and copy
 _OURS = 'pip install "napari-hirescam[jpeg]"'
 _REQUIRED = "pip install pylibjpeg pylibjpeg-openjpeg pyjpegls"
 _DECODERS = {
@@ -206,9 +208,10 @@ def _decoded(headers: Sequence[SliceHeader]) -> Iterator[npt.NDArray[Any]]:
 
     first = headers[0]
     if first.packed_at is not None and first.size is not None:
-        problem = packed_problem(first.path, first.packed_at, first.size)
+        problem = packed_problem(first.path, first.packed_at, first.size, slice_bytes(first.layout))
         if problem:
             raise BadSliceError(first, problem, "Copy or export it again")
+    check_memory(first.path, _DECODER_COPIES * slice_bytes(first.layout))
     indices = None if first.frame is None else [(header.frame or 1) - 1 for header in headers]
     decoded = iter_pixels(first.path, indices=indices, raw=True)
     for header in headers:

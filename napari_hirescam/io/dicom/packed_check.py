@@ -19,12 +19,14 @@ _ITEM = b"\xfe\xff\x00\xe0"
 _JPEG = b"\xff\xd8\xff"
 _JPEG_2000 = b"\xff\x4f\xff\x51"
 _LOOK_FOR_BYTES = 512
+_MOST_RUN_LENGTH = 64
+"""Plain bytes for each packed one, at most, in DICOM's run-length coding: PS3.5 G.3."""
 
 _FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """Second bytes of the markers that begin a frame: JPEG T.81 table B.1, JPEG-LS T.87 C.1.1."""
 
 
-def packed_problem(path: Path, offset: int, size: tuple[int, int]) -> str:
+def packed_problem(path: Path, offset: int, size: tuple[int, int], slice_bytes: int) -> str:
     """Say why compressed pixels should not be decoded; "" if nothing speaks against it.
 
     Parameters
@@ -35,14 +37,22 @@ def packed_problem(path: Path, offset: int, size: tuple[int, int]) -> str:
         Where the first item, the offset table, begins.
     size
         (rows, columns) by the file's header.
+    slice_bytes
+        Length of one slice's plain pixels.
     """
     with path.open("rb") as stream:
         stream.seek(offset)
         found = codestream_size(stream.read(_LOOK_AT_BYTES))
         if found is not None and found != size:
             return f"its compressed picture has the shape {found}, its header says {size}"
+        file_size = os.fstat(stream.fileno()).st_size
+        if found is None and slice_bytes > _MOST_RUN_LENGTH * (file_size - offset):
+            return (
+                f"its compressed pixels are too few: {file_size - offset} bytes for "
+                f"{slice_bytes:,} bytes of a slice"
+            )
         stream.seek(offset)
-        return _incomplete(stream, os.fstat(stream.fileno()).st_size)
+        return _incomplete(stream, file_size)
 
 
 def _incomplete(stream: BinaryIO, file_size: int) -> str:

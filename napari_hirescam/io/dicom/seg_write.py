@@ -92,6 +92,12 @@ def write_seg(
     mask = mask.view(np.uint8) if mask.dtype == np.bool_ else mask
     known = _all_segments(path, mask, segments)
     pixels = _numbered(slices.sample(mask, grid, 0), known)
+    if not pixels.any() and mask.any():
+        raise VolumeError(
+            path,
+            "nothing of the mask lies on the slices of its CT, so the file would be empty",
+            "Move it back onto the CT, or save it as NIfTI (.nii.gz) or NRRD (.nrrd)",
+        )
     algorithm = _algorithm(provenance)
     return put_dataset(
         path,

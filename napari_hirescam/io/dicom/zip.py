@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import shutil
 import tempfile
 import threading
@@ -14,11 +15,14 @@ from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.dicom.header import HEAD_BYTES, is_dicom
 from napari_hirescam.io.reading import Reading
 
-_LOOK_AT_MEMBERS = 200
+_LOOK_AT_MEMBERS = 2000  # a disc's viewer may come first
 _STEP = 1 << 20
 _ENCRYPTED = 1  # of a member's flags
 _LOCAL_HEADER = 30  # bytes before a member's name
 _DISK_RESERVE = 256 << 20
+_HARMLESS, _MOST_PACKED = 1 << 30, 200
+"""Bytes that may be unpacked from however few; beyond, times the zip's own size: no CT is packed
+so well, but a few bytes that are to fill a disk are."""
 _WHAT_ZIPS_RAISE = (
     zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError,
 )  # fmt: skip
@@ -109,6 +113,13 @@ def _unpack(path: Path, archive: zipfile.ZipFile, folder: Path, reading: Reading
     if not wanted:
         raise VolumeError(path, "it holds no DICOM files", "Choose the zip of a CT series")
     total = sum(member.file_size for member, _ in wanted)
+    if total > max(_HARMLESS, _MOST_PACKED * path.stat().st_size):
+        raise VolumeError(
+            path,
+            f"it would unpack to {total / 2**30:.1f} GiB, more than {_MOST_PACKED} times its size, "
+            "as no CT does",
+            "Do not trust this archive; ask whoever made it",
+        )
     free = shutil.disk_usage(folder).free - _DISK_RESERVE
     if total > free:
         raise VolumeError(
@@ -119,8 +130,19 @@ def _unpack(path: Path, archive: zipfile.ZipFile, folder: Path, reading: Reading
         )
     done = 0
     for member, target in wanted:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(member) as source, target.open("xb") as copy:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy = target.open("xb")
+        except OSError as exc:
+            if exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+                raise
+            raise VolumeError(
+                path,
+                f"one of its files cannot be unpacked under its name ({member.filename[:80]}): "
+                f"{exc.strerror}",
+                "Unpack it yourself and open the folder",
+            ) from exc
+        with copy, archive.open(member) as source:
             while part := source.read(_STEP):  # compares the checksum at its end
                 copy.write(part)
                 done += len(part)
