@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_hirescam.attention import Explanation, Guarantee, GuaranteeState
-from napari_hirescam.io import write_nifti
+from napari_hirescam.io import write_volume
 from napari_hirescam.models import InputSpec, ModelSpec, save_model
 from napari_hirescam.models.axialnet import AxialNet
 from napari_hirescam.volume import Grid, Volume
@@ -32,7 +32,7 @@ def make_volume(seed: int = 0, shape: tuple[int, int, int] = (24, 40, 40)) -> Vo
 def write_ct(path: Path, volume: Volume | None = None) -> Path:
     """Write a CT as NIfTI."""
     volume = volume or make_volume()
-    return write_nifti(path, volume.voxels, volume.grid)
+    return write_volume(path, volume.voxels, volume.grid)
 
 
 def make_model(folder: Path, labels: Sequence[str] = LABELS, **input_changes: object) -> Path:

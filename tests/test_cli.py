@@ -18,7 +18,7 @@ from napari_hirescam import explain, load_model, read_volume
 from napari_hirescam.attention import Guarantee, GuaranteeState
 from napari_hirescam.cli import app
 from napari_hirescam.cli.common import in_words
-from napari_hirescam.io import write_nifti
+from napari_hirescam.io import write_volume
 from napari_hirescam.models import save_model
 
 
@@ -37,7 +37,7 @@ def model(tmp_path):
 @pytest.fixture
 def ct(tmp_path):
     volume = random_ct((9, 120, 110), (3.0, 1.0, 1.1))
-    return write_nifti(tmp_path / "ct.nii.gz", volume.voxels, volume.grid)
+    return write_volume(tmp_path / "ct.nii.gz", volume.voxels, volume.grid)
 
 
 def test_explain_writes_the_asked_maps_and_all_scores(ct, model, tmp_path) -> None:

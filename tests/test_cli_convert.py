@@ -14,7 +14,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from napari_hirescam.cli import app
-from napari_hirescam.io import write_nifti
+from napari_hirescam.io import write_volume
 from napari_hirescam.models import load_model
 
 HERE = Path(__file__).parent
@@ -174,7 +174,7 @@ def test_the_authors_checkpoint_converts_with_a_preset(tmp_path) -> None:
 
 def test_a_proof_on_a_ct_is_said(tmp_path, resnet_file) -> None:
     ct = random_ct((40, 40, 40))
-    file = write_nifti(tmp_path / "ct.nii.gz", ct.voxels, ct.grid)
+    file = write_volume(tmp_path / "ct.nii.gz", ct.voxels, ct.grid)
     code, text = convert(
         resnet_file, "--out", tmp_path / "model", "--labels", "a,b,c", "--shape", 32, "--ct", file
     )

@@ -15,7 +15,7 @@ from test_model_folder import SPEC
 
 from napari_hirescam import load_model, read_volume
 from napari_hirescam.evaluation.explanation_tests import removal_test
-from napari_hirescam.io import write_nifti
+from napari_hirescam.io import write_volume
 from napari_hirescam.models import save_model
 
 
@@ -28,7 +28,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ct(tmp_path_factory):
     volume = random_ct((9, 120, 110), (3.0, 1.0, 1.1))
-    return write_nifti(tmp_path_factory.mktemp("ct") / "ct.nii.gz", volume.voxels, volume.grid)
+    return write_volume(tmp_path_factory.mktemp("ct") / "ct.nii.gz", volume.voxels, volume.grid)
 
 
 def test_all_three_tests_are_written_and_said(ct, model, tmp_path) -> None:
@@ -118,7 +118,7 @@ def test_unknown_names_are_one_line(ct, model, tmp_path, option, value, known) -
 
 def test_a_patch_model_is_tested_where_it_is_told_to_look(luna_weights, tmp_path) -> None:
     volume = random_ct((40, 60, 60))
-    ct = write_nifti(tmp_path / "ct.nii.gz", volume.voxels, volume.grid)
+    ct = write_volume(tmp_path / "ct.nii.gz", volume.voxels, volume.grid)
     folder = make_luna_folder(tmp_path / "luna", luna_weights)
     asked = ["test", ct, "--model", folder, "--trust", "--label", "nodule", "--only", "removal"]
     code, text = run(*asked, "--out", tmp_path / "out")

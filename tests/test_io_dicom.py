@@ -260,7 +260,7 @@ def test_old_files_without_preamble_are_read(tmp_path):
 
 def test_the_volume_is_written_back_where_it_came_from(tmp_path):
     ct = io.read_volume(save_all(make_series(5), tmp_path / "ct"))
-    path = io.write_nifti(tmp_path / "ct.nii.gz", ct.voxels, ct.grid)
+    path = io.write_volume(tmp_path / "ct.nii.gz", ct.voxels, ct.grid)
     again = io.read_volume(path)
     np.testing.assert_array_equal(again.voxels, ct.voxels)
     assert again.grid.same_place_as(ct.grid)

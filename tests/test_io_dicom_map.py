@@ -20,6 +20,7 @@ from napari_hirescam.attention import explain
 from napari_hirescam.attention.export import save_maps
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io import ChoiceNeededError
+from napari_hirescam.io.dicom.map_write import write_parametric_map
 from napari_hirescam.volume import Quantity
 
 
@@ -28,7 +29,7 @@ def attention(shape) -> np.ndarray:
 
 
 def write(ct, path, values, grid=None, **options):
-    return io.write_parametric_map(path, values, grid or ct.grid, like=ct.source, **options)
+    return write_parametric_map(path, values, grid or ct.grid, like=ct.source, **options)
 
 
 def test_a_map_comes_back_with_the_same_numbers_on_the_very_grid(tmp_path):

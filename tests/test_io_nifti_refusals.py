@@ -64,7 +64,7 @@ def test_more_voxels_than_announced_are_refused(tmp_path):
 def test_a_flipped_bit_anywhere_in_a_compressed_file_is_noticed(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "flipped.nii.gz"
     grid = Grid((5, 6, 7), np.diag([2.0, 0.7, 0.7, 1]))
-    io.write_nifti(path, CT[:5, :6, :7], grid, overwrite=True)
+    io.write_volume(path, CT[:5, :6, :7], grid, overwrite=True)
     content = bytearray(path.read_bytes())
     # Bytes 3 to 9 of gzip are flags, a date and a system, which say nothing of the voxels.
     position = data.draw(st.integers(10, len(content) - 1))

@@ -14,7 +14,7 @@ from npe2 import PluginManifest
 from plugin_cases import make_volume, write_ct
 
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io import write_nifti
+from napari_hirescam.io import write_volume
 from napari_hirescam.plugin.reader import get_reader, read_layers
 from napari_hirescam.sample import sample_ct_path
 
@@ -117,7 +117,7 @@ def test_napari_opens_a_ct_where_it_lies_in_the_patient(make_napari_viewer, inst
 def test_a_file_of_labels_opens_as_labels(make_napari_viewer, installed, tmp_path):
     volume = make_volume()
     masks = (volume.voxels > 0).astype(np.uint8)
-    file = write_nifti(tmp_path / "organs.nii.gz", masks, volume.grid)
+    file = write_volume(tmp_path / "organs.nii.gz", masks, volume.grid)
     (layer,) = make_napari_viewer().open(file, plugin=PLUGIN)
     assert isinstance(layer, Labels)
     assert set(np.unique(layer.data)) == {0, 1}
@@ -148,7 +148,7 @@ def test_without_a_window_a_damaged_file_raises(tmp_path, monkeypatch):
 def test_what_the_reader_noticed_reaches_the_user(tmp_path, told):
     # Values from 0 to 1: readable, but no CT numbers.
     values = np.linspace(0, 1, 8000, dtype=np.float32).reshape(20, 20, 20)
-    file = write_nifti(tmp_path / "scaled.nii.gz", values, make_volume(shape=(20, 20, 20)).grid)
+    file = write_volume(tmp_path / "scaled.nii.gz", values, make_volume(shape=(20, 20, 20)).grid)
     ((_, options, kind),) = read_layers(str(file))
     assert kind == "image"
     assert options["metadata"]["napari_hirescam"]["notes"] == told()

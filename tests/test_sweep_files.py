@@ -18,7 +18,7 @@ from napari_hirescam.attention.sweep import sweep
 from napari_hirescam.attention.sweep_export import save_sweep, sweep_file_names
 from napari_hirescam.cli import app
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io import write_nifti
+from napari_hirescam.io import write_volume
 from napari_hirescam.volume import Grid, Quantity
 
 PLACES = [(9, 24, 6), (2, 6, 24)]
@@ -41,7 +41,7 @@ def ct_file(tmp_path):
     for stored, axis in enumerate((2, 1, 0)):
         to_ipl[axis, stored] = -ct.spacing_mm[axis]
         to_ipl[axis, 3] = ct.spacing_mm[axis] * (ct.voxels.shape[axis] - 1)
-    return write_nifti(tmp_path / "ct.nii.gz", voxels * 1000, Grid(voxels.shape, to_ipl))
+    return write_volume(tmp_path / "ct.nii.gz", voxels * 1000, Grid(voxels.shape, to_ipl))
 
 
 def test_the_table_gives_each_place_in_mm_and_in_voxels_of_the_file(ct_file, tmp_path) -> None:

@@ -12,7 +12,7 @@ from napari_hirescam.attention.export import map_file_name
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.sweep import SweepResult
 from napari_hirescam.errors import VolumeError
-from napari_hirescam.io import write_nifti
+from napari_hirescam.io import write_volume
 from napari_hirescam.safe_write import replace_file
 from napari_hirescam.volume import Volume
 
@@ -100,7 +100,7 @@ def save_sweep(
         replace_file(folder / hits_name, hits_as_csv(result, volume).encode())
         written = [folder / hits_name]
         written.append(
-            write_nifti(
+            write_volume(
                 folder / score_name,
                 result.score_map(grid),
                 grid,
@@ -116,7 +116,7 @@ def save_sweep(
         if result.stitched is not None:
             attention = result.stitched.attention
             written.append(
-                write_nifti(
+                write_volume(
                     folder / map_name,
                     attention.on_grid(grid),
                     grid,

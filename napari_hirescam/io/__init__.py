@@ -26,11 +26,7 @@ A new format is a package with ``sniff``, ``read``, ``items`` and ``picture``, a
 from __future__ import annotations
 
 from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError, Item, Picture
-from napari_hirescam.io.dicom.map_write import write_parametric_map
-from napari_hirescam.io.dicom.seg_write import write_seg
 from napari_hirescam.io.frame import on_source_grid
-from napari_hirescam.io.nifti.write import write_nifti
-from napari_hirescam.io.nrrd.write import write_nrrd
 from napari_hirescam.io.registry import (
     can_read,
     identifying_facts,
@@ -51,9 +47,5 @@ __all__ = [
     "on_source_grid",
     "picture_of",
     "read_volume",
-    "write_nifti",
-    "write_nrrd",
-    "write_parametric_map",
-    "write_seg",
     "write_volume",
 ]

@@ -11,7 +11,6 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.frame import IPL_TO_RAS
 from napari_hirescam.io.writing import (
     SAME_PLACE_MM,
@@ -81,14 +80,11 @@ def write_nifti(
     Raises
     ------
     VolumeError
-        If the name is not that of a NIfTI file, the file exists, or the place cannot be
-        written to.
+        If the file exists, or the place cannot be written to.
     ValueError
         If `values` and `grid` differ in shape, or the numbers are neither integers nor floats.
     """
     path = Path(path)
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        raise VolumeError(path, "the name is not that of a NIfTI file", "End it in .nii.gz")
     values = storable(values, grid)
     header = _header(values, grid, like)
     if segments:

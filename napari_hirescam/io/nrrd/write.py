@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.frame import IPL_TO_LPS
 from napari_hirescam.io.writing import (
     SAME_PLACE_MM,
@@ -90,14 +89,11 @@ def write_nrrd(
     Raises
     ------
     VolumeError
-        If the name is not that of a NRRD file, the file exists, or the place cannot be
-        written to.
+        If the file exists, or the place cannot be written to.
     ValueError
         If `values` and `grid` differ in shape, or the numbers are neither integers nor floats.
     """
     path = Path(path)
-    if not path.name.lower().endswith(".nrrd"):
-        raise VolumeError(path, "the name is not that of a NRRD file", "End it in .nrrd")
     values = storable(values, grid)
     place = _stored_place(geometry_fields(like, "NRRD"), grid)
     pairs = _segment_pairs(values, segments)
