@@ -140,11 +140,11 @@ def test_padding_of_a_real_series_becomes_air_and_is_marked(shared_dir):
     assert "SEG" in volume.source.notes[1]
 
 
-def test_padding_that_is_not_declared_is_remarked_on(unpacked):
+def test_padding_that_is_not_declared_is_told_with_the_range(unpacked):
     volume = io.read_volume(unpacked("lidc/LIDC-IDRI-0001_partial_dicom.tar.xz"))
     assert volume.voxels.min() == -2048  # its files name another number
-    (remark,) = [fact.remark for fact in volume.source.facts if fact.name == "Range"]
-    assert "below air" in remark
+    (told,) = [fact.value for fact in volume.source.facts if fact.name == "Range"]
+    assert "below air" in told
 
 
 def test_an_enhanced_ct_is_the_classic_series_it_was_made_of(shared_dir):
