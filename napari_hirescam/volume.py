@@ -20,6 +20,9 @@ from napari_hirescam.source import Segment, Source
 
 #: Slices of the result that :func:`resample` makes at a time.
 _SLAB = 16
+#: How far a volume reaches beyond its outermost voxel centres, in voxels. A hair more than half:
+#: rounding must not decide whether a point on the very border lies inside.
+_REACH = 0.5 + 1e-6
 
 FloatArray = npt.NDArray[np.float64]
 Shape3D = tuple[int, int, int]
@@ -268,7 +271,7 @@ def _fill_outside(
         else:
             for other in {0, 1, 2} - {axis}:
                 position = position + linear[axis, other] * _along(other, slab.shape)
-        beyond = (position < -0.5) | (position > n - 0.5)
+        beyond = (position < -_REACH) | (position > n - 1 + _REACH)
         if beyond.any():
             slab[(slice(None),) * axis + (beyond,) if aligned else beyond] = outside
 

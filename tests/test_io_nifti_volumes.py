@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -13,6 +14,7 @@ from nifti_factory import CT, RAS, patch, save, value_at
 from napari_hirescam import io
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.io import ChoiceNeededError
+from napari_hirescam.io.assembling import assemble
 from napari_hirescam.volume import Quantity
 
 SERIES = np.stack([CT, CT + 1, CT + 2], -1)
@@ -289,6 +291,23 @@ def test_voxels_without_a_number_stay_marked_through_turning_and_resampling(tmp_
         centre = tuple(np.rint(volume.grid.to_index(-(ras @ [3, 4, 4, 1])[2::-1])).astype(int))
         assert not volume.invalid[centre]
         assert volume.voxels[centre] == pytest.approx(50)
+
+
+def test_a_voxel_on_the_very_border_is_either_measured_or_marked():
+    # Turned and unturned, rounding puts such a voxel on different sides of the border; one of
+    # twenty sheared grids with round numbers has some.
+    random = np.random.default_rng(1)
+    for _ in range(200):
+        turned = np.eye(3)[random.permutation(3)] * random.choice([-1, 1], 3)
+        shear = np.eye(3)
+        shear[1, 2] = random.integers(1, 9) / 16 * random.choice([-1, 1])
+        affine = np.eye(4)
+        affine[:3, :3] = shear @ turned * random.integers(5, 30, 3) / 10
+        stored = np.full(random.integers(4, 9, 3), -250, np.float32)
+        volume = assemble(Path("ct"), "NIfTI", stored, affine, name="ct")
+        if volume.invalid is not None:
+            assert (volume.voxels[~volume.invalid] == -250).all()
+            assert (volume.voxels == -1024).any()
 
 
 def test_an_8_bit_picture_is_not_taken_for_a_mask(tmp_path):
