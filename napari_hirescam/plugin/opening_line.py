@@ -72,7 +72,7 @@ class OpeningLine:
 
     def forget_parts(self, volume: Volume, request: Request) -> None:
         """Take out files that are parts of what a request has just read."""
-        if volume.source is None or request.series is not None:
+        if not self._waiting or volume.source is None or request.series is not None:
             return
         known = {frame.path.resolve() for frame in volume.source.frames if frame is not None}
         path = request.path.resolve()

@@ -116,13 +116,14 @@ def _write(path: Path, layer: Image | Labels) -> list[str]:
         target = _over_a_series(file, layer, target)
     provenance = _provenance(layer, target)
     name = layer.name
-    values = np.asarray(layer.data)
-    if in_window and _is_labels(layer):
-        values = values.copy()  # the painting may go on
 
     def write() -> Path:
         from napari_hirescam.io import write_volume
 
+        values = np.asarray(layer.data)
+        if in_window and _is_labels(layer):
+            # The painting may go on. Not before the thread: for a large mask that takes a while.
+            values = values.copy()
         return write_volume(
             file,
             _on_grid(values, target, name, is_mask=_is_labels(layer)),
