@@ -333,3 +333,20 @@ def test_a_repair_is_named_in_what_is_saved(viewer, tmp_path):
     written = save_layer(viewer, in_viewer(viewer, volume), tmp_path / "out.nii.gz")
     (repair,) = provenance_of(written)["repairs"]
     assert repair["what"] == "its sform was used"
+
+
+def test_whoever_saves_dicom_is_told_that_it_names_the_patient(
+    make_napari_viewer, qtbot, tmp_path, told
+):
+    uids = {"StudyInstanceUID": generate_uid(), "FrameOfReferenceUID": generate_uid()}
+    viewer = make_napari_viewer()
+    ct = in_viewer(viewer, read_volume(save_all(make_series(6, **uids), tmp_path / "series")))
+    painted = new_labels(ct)
+    painted.data[2, 3, 4] = 1
+    layer = painted if painted in viewer.layers else viewer.add_layer(painted)
+    viewer.layers.selection.active = layer
+    for name in ("mask.nii.gz", "mask.dcm"):
+        from_menu(qtbot, lambda name=name: viewer.layers.save(str(tmp_path / name), selected=True))
+        qtbot.waitUntil(lambda: (tmp_path / name).exists() and bool(told()), timeout=20000)  # noqa: B023
+    qtbot.waitUntil(lambda: len(told()) == 2, timeout=5000)
+    assert ["names the patient" in line for line in told()] == [False, True]

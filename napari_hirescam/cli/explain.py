@@ -67,7 +67,8 @@ def explain_command(
     map_format: Annotated[
         Literal["nii.gz", "nrrd", "dicom"],
         typer.Option(
-            "--format", help="how to write maps; dicom: parametric maps over a DICOM series"
+            "--format",
+            help="how to write maps; dicom: parametric maps over a series, naming its patient",
         ),
     ] = "nii.gz",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace files in --out")] = False,

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from napari_hirescam.errors import HirescamError
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop, tell_error
+from napari_hirescam.plugin.writing_job import patient_note
 
 if TYPE_CHECKING:
     from napari_hirescam.attention.export import MapFormat
@@ -147,7 +148,7 @@ class MapSaver(QObject):
         self.progressed.emit("Saving maps", done, total)
 
     def _on_saved(self, files: list[Path]) -> None:
-        show_info(f"Saved {len(files)} files in {files[-1].parent}.")
+        show_info(f"Saved {len(files)} files in {files[-1].parent}.{patient_note(files)}")
 
     def _on_failed(self, error: HirescamError) -> None:
         tell_error(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari.utils import progress
@@ -12,6 +12,13 @@ from napari_hirescam.errors import VolumeError
 from napari_hirescam.plugin.jobs import Job, Progress, ShouldStop, tell_error
 
 _under_way: set[Path] = set()
+
+
+def patient_note(files: Sequence[Path]) -> str:
+    """Say, if it is so, that files name the patient, as DICOM demands and nothing else does."""
+    if not any(file.suffix.lower() == ".dcm" for file in files):
+        return ""
+    return " As DICOM it names the patient, like the CT it lies on: mind whom you give it to."
 
 
 def write_in_thread(file: Path, write: Callable[[], Path]) -> None:
@@ -45,7 +52,7 @@ def write_in_thread(file: Path, write: Callable[[], Path]) -> None:
         shown.close()
 
     def tell() -> None:
-        show_info(f"Saved {file.name} in {place.parent}.")
+        show_info(f"Saved {file.name} in {place.parent}.{patient_note([file])}")
 
     job = Job(work, subject=str(file), doing=f"saving {file.name}")
     job.succeeded.connect(tell)
