@@ -41,7 +41,7 @@ def name_of(path: Path, plan: Plan) -> str:
         return series.title
     is_zip = path.is_file() and path != series.first.path and path.suffix.lower() == ".zip"
     folder = path.stem if is_zip else path.name if path.is_dir() else path.parent.name
-    if not folder or _LOOKS_LIKE_UID.fullmatch(folder) or names_patient(folder, series.first):
+    if not folder or _LOOKS_LIKE_UID.fullmatch(folder) or names_patient(folder, series.first.path):
         return series.kind
     return folder
 
@@ -161,7 +161,7 @@ def _number_facts(
     slices = plan.stacked.slices
     first = slices[0]
     meaning = "HU" if quantity is Quantity.HU else "not known to be HU"
-    remark = "" if quantity is Quantity.HU else "see the notes"
+    remark = "" if quantity is Quantity.HU else "see the remarks"
     yield Fact("Numbers", "Meaning", meaning, remark)
     below_air = quantity is Quantity.HU and low < _LOWEST_AIR_HU
     # A habit of some scanners outside their field of view, so no remark.
