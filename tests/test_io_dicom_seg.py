@@ -113,6 +113,14 @@ def test_nothing_that_identifies_the_patient_gets_into_what_is_read(tmp_path):
             assert value not in told
 
 
+def test_a_description_that_names_the_patient_is_left_out(tmp_path):
+    ct = read_series(tmp_path / "ct", PatientName="Einwort^Jan")
+    path = write(ct, tmp_path / "seg.dcm", description="Lesions of EINWORT")
+    mask = io.read_volume(path)
+    told = f"{mask.name} {mask.source.details} {mask.source.facts} {io.list_items(path)}"
+    assert "einwort" not in told.lower()
+
+
 def test_a_mask_beside_its_ct_is_not_written_as_an_empty_one(tmp_path):
     ct = read_series(tmp_path / "ct")
     mask = np.ones(ct.voxels.shape, np.uint8)

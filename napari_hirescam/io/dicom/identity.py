@@ -71,20 +71,20 @@ def without_identity(series: Series) -> Series:
     Such descriptions are shown, written into files and used as names.
     """
     description = series.first.description
-    if not description or not names_patient(description, series.first):
+    if not description or not names_patient(description, series.first.path):
         return series
     slices = tuple(replace(header, description="") for header in series.slices)
     label = "" if description in series.phase.label else series.phase.label
     return replace(series, phase=replace(series.phase, slices=slices, label=label))
 
 
-def names_patient(text: str, header: SliceHeader) -> bool:
-    """Say whether a text contains what its header says of patient, place or date.
+def names_patient(text: str, path: Path) -> bool:
+    """Say whether a text contains what a file's header says of patient, place or date.
 
     Where the header cannot be read, it might.
     """
     try:
-        dataset = _read(header.path)
+        dataset = _read(path)
         people, others = (
             [str(dataset.get(keyword) or "") for keyword in keywords]
             for keywords in (_PEOPLE, _CIRCUMSTANCES)

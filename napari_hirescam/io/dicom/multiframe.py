@@ -18,6 +18,7 @@ from napari_hirescam.io.dicom.channels import (
     maps_of,
     segments_of,
 )
+from napari_hirescam.io.dicom.identity import names_patient
 from napari_hirescam.io.reading import Reading, check_memory
 from napari_hirescam.volume import FloatArray
 
@@ -202,7 +203,7 @@ def _parse(path: Path, dataset: Any) -> FrameSet:
     return FrameSet(
         path,
         dataset,
-        _about(dataset),
+        _about(path, dataset),
         "MAP" if kind == "PM" else str(dataset.get("SegmentationType", "")),
         (int(dataset.Rows), int(dataset.Columns)),
         tuple(orientations[0]),
@@ -215,15 +216,16 @@ def _parse(path: Path, dataset: Any) -> FrameSet:
     )
 
 
-def _about(dataset: Any) -> About:
+def _about(path: Path, dataset: Any) -> About:
     def text(name: str) -> str:
         value = dataset.get(name)
         return "" if value is None else str(value).strip()
 
     on = list(dataset.get("ReferencedSeriesSequence") or [])
+    description = text("SeriesDescription")
     return About(
         uid=text("SOPInstanceUID"),
-        description=text("SeriesDescription"),
+        description="" if names_patient(description, path) else description,
         number=text("SeriesNumber"),
         manufacturer=text("Manufacturer"),
         series_uid=text("SeriesInstanceUID"),
