@@ -260,3 +260,13 @@ def test_elements_out_of_order_are_left_to_pydicom(monkeypatch):
     assert asked == [True]
     assert found.values[0x00080070].value == b"nobody"
     assert found.values[0x00200032] == in_order.values[0x00200032]
+
+
+def test_a_small_file_is_not_inflated_without_end(monkeypatch):
+    monkeypatch.setattr(dicom_elements, "_HARMLESS", 1 << 16)
+    engine = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    deflated = engine.compress(bytes(1 << 22)) + engine.flush()
+    with pytest.raises(ValueError, match="more than 200 times its size"):
+        dicom_elements.inflate(deflated)
+    monkeypatch.setattr(dicom_elements, "_HARMLESS", 1 << 22)
+    assert dicom_elements.inflate(deflated) == bytes(1 << 22)

@@ -26,6 +26,8 @@ _FIRST_READ = 32 << 10
 _LONGEST_WALK = 8 << 20
 _DEEPEST = 8
 _INFLATED_AT_MOST = 1 << 31
+_HARMLESS, _MOST_DEFLATED = 256 << 20, 200
+"""Bytes that may be inflated from however few; beyond, times the deflated ones."""
 
 _STORAGE_CLASS, _TRANSFER_SYNTAX = 0x00020002, 0x00020010
 _PIXEL_GROUP = 0x7FE0
@@ -134,11 +136,14 @@ def inflate(data: bytes) -> bytes:
         If it is damaged, or would fill the memory.
     """
     limit = min(_INFLATED_AT_MOST, (available_memory() or _INFLATED_AT_MOST) // 2)
+    plausible = max(_HARMLESS, _MOST_DEFLATED * len(data))
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        inflated = engine.decompress(data, limit)
+        inflated = engine.decompress(data, min(limit, plausible))
     except zlib.error as exc:
         raise ValueError(f"its deflated content is damaged: {exc}") from exc
+    if engine.unconsumed_tail and plausible < limit:
+        raise ValueError(f"its deflated content is more than {_MOST_DEFLATED} times its size")
     if engine.unconsumed_tail:
         raise ValueError("its deflated content is too large for the memory")
     if not engine.eof:
