@@ -104,6 +104,23 @@ def test_the_handedness_in_pixdim_turns_the_slices_and_zero_means_one(tmp_path, 
 # --- No form -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("kind", "at", "number"),
+    [(nib.Nifti1Image, 256, np.float32), (nib.Nifti2Image, 352, np.float64)],
+)
+def test_a_half_turn_may_be_rounded_to_single_precision(tmp_path, kind, at, number):
+    # about an axis between back and head, as of a patient table that is tilted
+    halves = np.deg2rad(np.linspace(1, 44, 12)).astype(np.float32)
+    for c, d in zip(np.sin(halves), np.cos(halves), strict=True):
+        file = save(tmp_path / "a.nii", kind=kind, sform=0, qform=1)
+        volume = io.read_volume(patch(file, at, np.array([0, c, d], number).tobytes()))
+        c, d = float(c), float(d)
+        j = [0, c * c - d * d, 2 * c * d]  # where the second axis points, (R, A, S)
+        ras = np.array([90.5, 120.25, -300]) + 3 * 0.7 * np.array(j)
+        stored = volume.source.grid.to_world([0, 3, 0])
+        np.testing.assert_allclose(stored, -ras[::-1], atol=1e-4)
+
+
 def test_a_file_without_a_place_is_read_only_on_the_users_word_and_marked(tmp_path):
     path = save(tmp_path / "ct.nii", sform=0)
     with pytest.raises(ConsentNeededError, match="codes are both 0") as caught:

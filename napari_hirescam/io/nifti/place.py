@@ -26,6 +26,10 @@ _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 _UNIT_NAMES = {0: "not given", 1: "metre", 2: "mm", 3: "micrometre"}
 _FORMS_AGREE_MM = 0.1
 _PLAUSIBLE_MM = (0.01, 25.0)
+# The standard's own code takes a rotation this close to a half turn for one. NIfTI-2 keeps doubles,
+# but many of its files were NIfTI-1 before, so that nibabel's narrower limit refuses them.
+_HALF_TURN = 1e-7
+_TOO_LONG = 1e-6  # what rounding can make of a quaternion's length
 _CONVERT_AGAIN = "Convert it again from the original images"
 
 #: The header's fields that say where the voxels lie, for a writer to repeat.
@@ -134,6 +138,11 @@ def _qform(fields: Any) -> tuple[FloatArray | None, str]:
         return None, "its voxel sizes are not positive numbers"
     if copy["pixdim"][0] == 0:
         copy["pixdim"][0] = 1  # the standard's meaning of a handedness left at zero
+    parts = ("quatern_b", "quatern_c", "quatern_d")
+    length = float(np.linalg.norm([float(copy[part]) for part in parts]))
+    if -_TOO_LONG < 1 - length**2 < _HALF_TURN:
+        for part in parts:
+            copy[part] = copy[part] / length
     try:
         qform: FloatArray = copy.get_qform()
     except (HeaderDataError, ValueError):
