@@ -190,7 +190,7 @@ def test_a_pipe_is_refused_without_waiting_for_it_to_be_filled(tmp_path, monkeyp
     os.mkfifo(tmp_path / "pipe.nii")
     monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("opening it would wait for ever"))
     assert not io.can_read(tmp_path / "pipe.nii")
-    with pytest.raises(VolumeError, match="a pipe"):
+    with pytest.raises(VolumeError, match="neither a file nor a folder"):
         io.read_volume(tmp_path / "pipe.nii")
 
 

@@ -225,8 +225,6 @@ def _unknown(path: Path) -> VolumeError:
             "no DICOM file was found in the folder",
             "Choose the folder of a CT series, or name a scan's file",
         )
-    if not path.is_file():
-        return VolumeError(path, "it is a device or a pipe", "Give a file or a folder")
     if path.stat().st_size == 0:
         return VolumeError(path, "the file is empty", "Copy or export it again")
     return VolumeError(
