@@ -58,6 +58,8 @@ class TestManifest:
 
         assert {command.id for command in manifest.contributions.commands} == {
             "napari-hirescam.read_ct",
+            "napari-hirescam.write_labels",
+            "napari-hirescam.write_image",
             "napari-hirescam.open_phantom",
             "napari-hirescam.widget",
         }
