@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_factory import Slice, expected_hu, make_series, refuses, save_all
+from dicom_factory import Slice, expected_hu, make_series, make_slice, refuses, save_all
 from pydicom.uid import generate_uid
 
 from napari_hirescam import io
@@ -293,10 +293,17 @@ def test_two_series_are_never_joined_even_where_they_fit(tmp_path):
     assert len(io.read_volume(tmp_path, series="2").voxels) == 4
 
 
-@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "FrameOfReferenceUID"])
-def test_adjoining_stacks_of_two_studies_are_two(tmp_path, keyword):
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [
+        ("StudyInstanceUID", [generate_uid(), generate_uid()]),
+        ("FrameOfReferenceUID", [generate_uid(), generate_uid()]),
+        ("PatientPosition", ["HFS", "FFS"]),
+    ],
+)
+def test_adjoining_stacks_of_two_scans_are_two(tmp_path, keyword, values):
     # An anonymiser that gives both one series UID: where the first ends, the second begins.
-    made = phases(**{keyword: [generate_uid(), generate_uid()]})
+    made = phases(**{keyword: values})
     for k, one in enumerate(made[1]):
         one.dataset.ImagePositionPatient = [-20, -30, 50 + 2 * k]
     items = offered(save_phases(made, tmp_path / "ct"))
@@ -320,3 +327,19 @@ def test_stacks_in_turns_are_told_by_their_numbers(tmp_path, second_begins_at):
             one.dataset.InstanceNumber = k + (second_begins_at if p else 1)
     items = offered(save_phases(made, tmp_path / "ct"))
     assert [item.n_slices for item in items] == [5, 5]
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["numbered on", "numbered anew"])
+@pytest.mark.parametrize(("count", "offset"), [(3, 1.0), (2, 1.0)], ids=["three", "unevenly"])
+def test_stacks_in_turns_of_three_or_at_odd_distances_are_told_by_their_numbers(
+    tmp_path, count, offset, restart
+):
+    made = phases(count)
+    for p, phase in enumerate(made):
+        for k, one in enumerate(phase):
+            one.dataset.ImagePositionPatient = [-20, -30, 40 + 3 * k + offset * p]
+            one.dataset.InstanceNumber = k + 1 + (0 if restart else 5 * p)
+            one.dataset.PixelData = make_slice(
+                (-20, -30, 40 + 3 * k + offset * p), series_uid="1", shift_hu=SHIFT * p
+            ).dataset.PixelData
+    assert_phases(save_phases(made, tmp_path / "ct"), count)

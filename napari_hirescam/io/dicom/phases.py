@@ -21,6 +21,8 @@ from napari_hirescam.io.dicom.slice_order import SAME_PLACE_MM, Line, line_up, s
 from napari_hirescam.io.dicom.stack import SMALLEST_STACK
 from napari_hirescam.io.dicom.unnumbered_phases import untold
 
+_MOST_IN_TURNS = 4
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -93,6 +95,8 @@ def separate(path: Path, headers: Sequence[SliceHeader], pixels: Pixels) -> tupl
         runs = untold(line, pixels)
         if runs is not None:
             return tuple(Phase(tuple(run)) for run in runs)
+    else:
+        return _in_turns(path, line) or everything
     return everything
 
 
@@ -159,7 +163,7 @@ _KEYS = (
     _Key(lambda header: header.thickness_mm, "{} mm thick", parts_meshed=True),
     _Key(lambda header: header.kvp, "{} kV", parts_meshed=True),
     _Key(lambda header: header.contrast, "contrast agent {}", parts_meshed=True),
-    _Key(lambda header: header.patient_position, "{}", parts_meshed=True),
+    _Key(lambda header: header.patient_position, "{}", parts_meshed=True, parts_adjoining=True),
     _Key(lambda header: header.sop_instance_uid),  # of multi-frame files
     _Key(_track),
     # Times of day may help to find out who it was, so they are never shown.
@@ -222,14 +226,24 @@ def _meshed(path: Path, line: Line) -> tuple[Phase, ...] | None:
                     Phase(tuple(part), _joined(key.named, value, ""))
                     for value, part in sorted(parts.items(), key=lambda item: _sortable(item[0]))
                 )
-    turns = line.slices[::2], line.slices[1::2]
-    if len(turns[1]) < SMALLEST_STACK:
-        return None
-    numbers = [[header.instance_number for header in turn] for turn in turns]
-    if all(map(_counts, numbers)):
-        one, other = ({number for number in turn if number is not None} for turn in numbers)
-        # Each numbered for itself, or the one after the other.
-        if one >= other or max(one) < min(other) or max(other) < min(one):
+    return _in_turns(path, line)
+
+
+def _in_turns(path: Path, line: Line) -> tuple[Phase, ...] | None:
+    """Part stacks that lie in turns by their numbers, which count up along each of them."""
+    for many in range(2, _MOST_IN_TURNS + 1):
+        turns = [line.slices[k::many] for k in range(many)]
+        if len(turns[-1]) < SMALLEST_STACK:
+            return None
+        numbers = [[header.instance_number for header in turn] for turn in turns]
+        if not all(map(_counts, numbers)):
+            continue
+        known = sorted(sorted(n for n in turn if n is not None) for turn in numbers)
+        each_for_itself = all(set(one) <= set(known[0]) for one in known)
+        one_after_the_other = all(one[-1] < other[0] for one, other in pairwise(known))
+        if (each_for_itself or one_after_the_other) and all(
+            _stands_alone(line_up(path, turn)) for turn in turns
+        ):
             return tuple(map(Phase, turns))
     return None
 
