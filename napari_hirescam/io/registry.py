@@ -62,7 +62,7 @@ class Format:
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("NIfTI", nifti.sniff, nifti.read, nifti.items, nifti.picture),
+    Format("NIfTI", nifti.sniff, nifti.read, nifti.items, nifti.picture, nifti.identifying_facts),
     Format("NRRD", nrrd.sniff, nrrd.read, nrrd.items, nrrd.picture),
     Format("MetaImage", metaimage.sniff, metaimage.read, metaimage.items, metaimage.picture),
     Format("npz", npz.sniff, npz.read, npz.items, npz.picture),

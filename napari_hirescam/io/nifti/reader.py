@@ -38,13 +38,13 @@ _LABEL_INTENT = 1002
 _ENDINGS = re.compile(r"\.(nii|hdr|img)(\.gz)?$|\.gz$", re.IGNORECASE)
 _CT_BELOW = -200
 
-# Converters and scanners leave dates and times of day in the free text.
-_DATES = re.compile(
-    r"\b(Time|Date)\s*=\s*[\d.:/-]+"
-    r"|\b\d{1,4}[-/.](\d{1,2}|[A-Za-z]{3,9})[-/.]\d{1,4}\b"
-    r"|\b(19|20)\d{6}(\d{6})?\b",
-    re.IGNORECASE,
-)
+# Free text: converters and archives leave names, numbers and dates in it.
+_FREE_TEXT = {
+    "descrip": "Description",
+    "db_name": "Name in a database",
+    "aux_file": "Auxiliary file",
+    "intent_name": "Name of the intent",
+}
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -98,7 +98,6 @@ def read(path: Path, reading: Reading) -> Volume:
         name=_name(path, header, volume),
         is_mask=int(header.fields["intent_code"]) == _LABEL_INTENT,
         notes=header.notes + place.notes,
-        details=_details(header),
         facts=(
             *place.facts,
             *number_facts(header.fields, scaling),
@@ -187,14 +186,16 @@ def _axial_picture(plane: npt.NDArray[Any], place: Place) -> Picture | None:
     )
 
 
+def identifying_facts(path: Path) -> tuple[Fact, ...]:
+    """Tell the header's free text, in which anything may stand."""
+    fields = read_header(path).fields
+    texts = {told: _text(fields, name) for name, told in _FREE_TEXT.items()}
+    return tuple(Fact("Identifying", told, text) for told, text in texts.items() if text)
+
+
 def _text(fields: Any, name: str) -> str:
     text = bytes(fields[name].item()).split(b"\0")[0].decode("utf-8", "replace")
-    return _DATES.sub("", "".join(c if c.isprintable() else " " for c in text)).strip(" ;,")
-
-
-def _details(header: Header) -> dict[str, Any]:
-    text = _text(header.fields, "descrip")
-    return {"description": text} if text else {}
+    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 def _windows(fields: Any) -> tuple[DisplayWindow, ...]:
@@ -214,9 +215,6 @@ def _file_facts(header: Header, volume: int) -> tuple[Fact, ...]:
         facts.append(Fact("File", "Volume", f"{volume + 1} of {header.n_volumes}"))
     if int(fields["intent_code"]):
         facts.append(Fact("File", "Intent", _intent(fields)))
-    description = _text(fields, "descrip")
-    if description:
-        facts.append(Fact("File", "Description", description))
     if fields.extensions:
         facts.append(Fact("File", "Extensions", ", ".join(_kinds(fields.extensions))))
     return tuple(facts)
