@@ -92,9 +92,15 @@ def geometry_report(volume: Volume) -> tuple[Fact, ...]:
 
 
 def is_doubtful(volume: Volume) -> bool:
-    """True if the report of a volume has something its user should see without asking."""
+    """True if the report of a volume has something its user should see without asking.
+
+    A scan that was only straightened is not: its note says so, and each oblique mask would open
+    a report beside that of its CT.
+    """
     source = volume.source
-    return source is not None and bool(source.repaired or any(fact.remark for fact in source.facts))
+    return source is not None and (
+        any(one.asked for one in source.repaired) or any(fact.remark for fact in source.facts)
+    )
 
 
 def report_as_text(title: str, facts: Sequence[Fact]) -> str:

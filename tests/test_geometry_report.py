@@ -110,7 +110,9 @@ def test_what_many_files_lack_or_have_is_told_without_a_remark(tmp_path, make):
     assert read.source.notes == ()
 
 
-def test_only_a_scan_with_a_remark_or_a_repair_is_doubtful():
+def test_only_a_scan_with_a_remark_or_an_agreed_repair_is_doubtful():
+    straightened = Repaired(Repair.STRAIGHTEN, "15 degrees", asked=False)
+    assert not is_doubtful(volume(source=source(repaired=(straightened,))))
     fine, odd = Fact("Slices", "Spacing", "2 mm"), Fact("Slices", "Gap", "4 mm", "too wide")
     assert not is_doubtful(volume(source=source(facts=(fine,), notes=("Not read: a scout.",))))
     assert is_doubtful(volume(source=source(facts=(fine, odd))))
