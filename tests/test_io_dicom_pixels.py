@@ -127,6 +127,22 @@ def test_bits_above_the_stored_ones_are_no_part_of_the_number(tmp_path, signed):
     assert "bits above the 12 stored ones" in read.notes[0]
 
 
+@pytest.mark.parametrize("padding", [None, -32768])
+def test_numbers_wider_than_the_stored_bits_say_are_read_whole(tmp_path, padding):
+    # As anonymisers leave it that write HU with 16 bits and the header as it was.
+    numbers = np.array([[-1024, -3, 0, 7], [2047, 2100, 3071, 8000]], "i2")
+    if padding is not None:
+        numbers[0, 0] = padding
+    tags = {} if padding is None else {"PixelPaddingValue": padding}
+    header = written(tmp_path, numbers, BitsStored=12, HighBit=11, RescaleIntercept=0, **tags)
+    read = voxels_of(header)
+    expected = numbers.astype(int)
+    if padding is not None:
+        expected[0, 0] = -1024
+    np.testing.assert_array_equal(read.voxels[0], expected)
+    assert "more than the 12 bits" in " ".join(read.notes)
+
+
 def test_sixteen_stored_bits_or_clean_ones_are_not_remarked_on(tmp_path):
     assert voxels_of(written(tmp_path, NUMBERS.astype("u2"), BitsStored=12)).notes == ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -34,6 +35,14 @@ _DECODERS = {
     "1.2.840.10008.1.2.4.203": _REQUIRED,
 }
 """Transfer syntax to the command that installs its decoder."""
+
+
+class SpareBits(Enum):
+    """What was found in the bits above the stored ones."""
+
+    EMPTY = "nothing"
+    CLEARED = "something that is no part of the number"
+    NEEDED = "the upper end of the number"
 
 
 class BadSliceError(VolumeError):
@@ -118,10 +127,11 @@ def stored_slices(headers: Sequence[SliceHeader]) -> Iterator[npt.NDArray[Any]]:
 
 def within_stored_bits(
     header: SliceHeader, pixels: npt.NDArray[Any], ends: tuple[Any, Any]
-) -> bool:
+) -> SpareBits:
     """Clear, in place, what lies above the stored bits; sign-extend signed numbers.
 
-    Old writers keep overlays there, which are no part of the number: DICOM PS3.5 8.1.1.
+    Old writers keep overlays there, which are no part of the number: DICOM PS3.5 8.1.1. Others
+    write wider numbers and forget to say so; those stay as they are.
 
     Parameters
     ----------
@@ -129,21 +139,30 @@ def within_stored_bits(
         The slice.
     ends
         Its least and its greatest number.
-
-    Returns
-    -------
-    True if there was something to clear.
     """
     spare = pixels.dtype.itemsize * 8 - header.bits_stored
     if spare <= 0 or header.float_bits:
-        return False
+        return SpareBits.EMPTY
     highest = (1 << header.bits_stored) - 1
     low, high = (-(highest // 2) - 1, highest // 2) if header.is_signed else (0, highest)
     if ends[0] >= low and ends[1] <= high:
-        return False
+        return SpareBits.EMPTY
+    if header.is_signed and spare > 1 and _are_sign_extended(header, pixels):
+        return SpareBits.NEEDED
     np.left_shift(pixels, spare, out=pixels)
     np.right_shift(pixels, spare, out=pixels)
-    return True
+    return SpareBits.CLEARED
+
+
+def _are_sign_extended(header: SliceHeader, pixels: npt.NDArray[Any]) -> bool:
+    """Say whether the spare bits of all negative numbers repeat the sign.
+
+    Who leaves them to overlays, or at zero, does not do that.
+    """
+    negative = pixels[pixels < 0]
+    if header.padding is not None:
+        negative = negative[(negative < header.padding[0]) | (negative > header.padding[1])]
+    return bool(negative.size and negative.min() >= -(1 << header.bits_stored))
 
 
 def _refuse_problem(header: SliceHeader) -> None:

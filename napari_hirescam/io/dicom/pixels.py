@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from napari_hirescam.io.asking import Picture
 from napari_hirescam.io.dicom.decode import (
     BadSliceError,
+    SpareBits,
     stored_pixels,
     stored_slices,
     within_stored_bits,
@@ -41,7 +42,7 @@ class _Slice(NamedTuple):
 
     values: npt.NDArray[Any]
     padding: npt.NDArray[np.bool_] | None
-    had_spare_bits: bool
+    spare_bits: SpareBits
     low: float
     high: float
 
@@ -109,7 +110,8 @@ def read_voxels(
     reading.check_stop()
     volume: npt.NDArray[Any] = np.empty(shape, np.int16 if whole else np.float32)
     invalid: npt.NDArray[np.bool_] | None = None
-    n_padding = n_spare = 0
+    n_padding = 0
+    spare_bits: Counter[SpareBits] = Counter()
     low, high = inf, -inf
     with closing(_slices(headers, quantity, volume)) as slices:
         for k, one in enumerate(slices):
@@ -124,12 +126,12 @@ def read_voxels(
                     invalid = np.zeros(shape, np.bool_)
                 invalid[k] = one.padding
                 n_padding += int(np.count_nonzero(one.padding))
-            n_spare += one.had_spare_bits
+            spare_bits[one.spare_bits] += 1
             low, high = min(low, one.low), max(high, one.high)
             reading.step(k + 1, len(headers))
     if low > high:  # all of it is padding
         low = high = float(AIR_HU)
-    return ReadVoxels(volume, invalid, _notes(headers, quantity, n_padding, n_spare), low, high)
+    return ReadVoxels(volume, invalid, _notes(headers, quantity, n_padding, spare_bits), low, high)
 
 
 def rescaled_slice(header: SliceHeader, quantity: Quantity) -> npt.NDArray[Any]:
@@ -222,8 +224,8 @@ def _has_whole_rescale(header: SliceHeader) -> bool:
 def _rescaled(header: SliceHeader, pixels: npt.NDArray[Any], quantity: Quantity) -> _Slice:
     padding = _padding(header, pixels)
     ends = pixels.min(), pixels.max()
-    had_spare_bits = within_stored_bits(header, pixels, ends)
-    if had_spare_bits:
+    spare_bits = within_stored_bits(header, pixels, ends)
+    if spare_bits is SpareBits.CLEARED:
         ends = pixels.min(), pixels.max()
         # The padding value may have been written with all bits or with the stored ones alone.
         again = _padding(header, pixels)
@@ -241,7 +243,7 @@ def _rescaled(header: SliceHeader, pixels: npt.NDArray[Any], quantity: Quantity)
         np.copyto(values, AIR_HU, where=padding)
         if padding.all():
             low, high = inf, -inf
-    return _Slice(values, padding, had_spare_bits, low, high)
+    return _Slice(values, padding, spare_bits, low, high)
 
 
 def _padding(header: SliceHeader, pixels: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
@@ -305,7 +307,7 @@ def _modulo_16_bits(number: int) -> np.int16:
 
 
 def _notes(
-    headers: Sequence[SliceHeader], quantity: Quantity, n_padding: int, n_spare: int
+    headers: Sequence[SliceHeader], quantity: Quantity, n_padding: int, spare: Counter[SpareBits]
 ) -> tuple[str, ...]:
     notes = []
     if n_padding and quantity is Quantity.HU:
@@ -315,12 +317,20 @@ def _notes(
         )
     elif n_padding:
         notes.append(f"{n_padding} padding voxels are marked as not measured.")
-    if n_spare:
-        slices = "1 slice has" if n_spare == 1 else f"{n_spare} slices have"
+    if cleared := spare[SpareBits.CLEARED]:
         notes.append(
-            f"{slices} something in the bits above the {headers[0].bits_stored} stored ones "
-            "(an overlay, perhaps); it was cleared."
+            f"{_slices_have(cleared)} something in the bits above the "
+            f"{headers[0].bits_stored} stored ones (an overlay, perhaps); it was cleared."
+        )
+    if needed := spare[SpareBits.NEEDED]:
+        notes.append(
+            f"{_slices_have(needed)} numbers that take more than the {headers[0].bits_stored} "
+            "bits their headers speak of; they were read whole."
         )
     if any(header.lossy for header in headers):
         notes.append("The pixels were, or may have been, compressed with a loss of detail.")
     return tuple(notes)
+
+
+def _slices_have(count: int) -> str:
+    return "1 slice has" if count == 1 else f"{count} slices have"
