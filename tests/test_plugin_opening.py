@@ -125,6 +125,15 @@ def test_one_bad_file_of_three_is_named_and_the_others_open(qtbot, layers, openi
     assert refused[0].remedy in message
 
 
+def test_what_is_worth_saying_of_a_scan_is_one_message(qtbot, layers, opening, reader, told):
+    notes = tuple(f"Not read: series {number}." for number in range(30))  # as on a study's medium
+    reader["study"] = lambda **_options: sourced(make_volume(), Path("study"), notes=notes)
+    opening.open(["study"])
+    wait_until_done(qtbot, opening)
+    (message,) = told()
+    assert message.splitlines() == list(notes)
+
+
 def test_the_first_picture_is_shown_before_the_rest_is_read(qtbot, layers, opening, reader):
     go_on = threading.Event()
 

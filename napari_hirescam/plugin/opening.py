@@ -266,11 +266,12 @@ def add_layer(viewer: ViewerModel, data: LayerData) -> Layer:
 
 
 def tell_notes(volume: Volume) -> None:
-    """Show what a reader found worth saying; GUI thread only."""
+    """Show what a reader found worth saying, all in one message; GUI thread only."""
     from napari.utils.notifications import show_info
 
-    for note in volume.source.notes if volume.source else ():
-        show_info(note)
+    notes = volume.source.notes if volume.source else ()
+    if notes:
+        show_info("\n".join(notes))
 
 
 def main_window(title: str) -> QMainWindow | None:
