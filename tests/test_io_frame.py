@@ -166,3 +166,23 @@ def test_an_oblique_volume_whose_straight_grid_is_too_large_is_refused(monkeypat
         frame.to_volume_axes(
             np.zeros((20, 20, 20), np.int16), affine, quantity=Quantity.HU, subject=FILE
         )
+
+
+def test_axial_slices_that_step_aside_stay_slices_of_their_own():
+    stored = np.arange(6, dtype=np.int16)[None, None] * np.ones((5, 8, 1), np.int16)
+    affine = np.eye(4)
+    # (column, row, slice) to (I, P, L): each slice 3 mm lower and 0.8 mm further back.
+    affine[:3, :3] = [[0, 0, 3.0], [0, 0.7, 0.8], [0.7, 0, 0]]
+
+    voxels, straight, notes = frame.to_volume_axes(
+        stored, affine, quantity=Quantity.UNKNOWN, subject=FILE
+    )
+
+    assert notes
+    assert Grid(voxels.shape, straight).spacing_mm == pytest.approx((3.0, 0.7, 0.7))
+    assert straight[0, 3] == pytest.approx(0)
+    for k in range(6):
+        inside = Grid(voxels.shape, straight).to_index((3.0 * k, 0.8 * k + 2.8, 1.4))
+        assert voxels[tuple(np.rint(inside).astype(int))] == k
+        # Neither blurred nor lost: a slice holds its own number and the padding, no other.
+        assert set(np.unique(voxels[k])) <= {0, k}

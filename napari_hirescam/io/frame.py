@@ -42,6 +42,7 @@ _LETTERS = (("I", "S"), ("P", "A"), ("L", "R"))
 # A grid this close to straight is called straight: the farthest corner is misplaced by less
 # than this fraction of a voxel, while resampling would blur every voxel.
 _STRAIGHT_VOXELS = 0.05
+_SQUARE = 1e-9  # one minus the cosine: 0.02 of a voxel at the end of 500
 _LONGEST_AXIS = 32767  # what a NIfTI file can count; no scanner comes near
 _FARTHEST_MM = 1e7  # from the origin of any scanner
 # How many times as many voxels a straight grid may have, and how many it always may: three
@@ -214,7 +215,7 @@ def _covering_grid(grid: Grid, subject: Path) -> Grid:
     """The straight grid with the same spacings that reaches every voxel centre of a grid."""
     corners = grid.corners_mm()
     low, high = corners.min(axis=0), corners.max(axis=0)
-    spacing = np.array(grid.spacing_mm)
+    spacing = _straight_spacing_mm(grid)
     # A hair less than the extent, so that rounding does not add a slice.
     lengths = np.ceil((high - low) / spacing - 1e-3) + 1
     most = _MOST_GROWTH * prod(grid.shape) + _FEW_VOXELS
@@ -227,3 +228,16 @@ def _covering_grid(grid: Grid, subject: Path) -> Grid:
     origin = (low + high - (lengths - 1) * spacing) / 2
     n0, n1, n2 = (int(n) for n in lengths)
     return Grid((n0, n1, n2), translation(origin) @ scaling(spacing))
+
+
+def _straight_spacing_mm(grid: Grid) -> FloatArray:
+    """Spacing along each patient axis of the straight grid that takes a grid's place.
+
+    Usually the distance between neighbours along the index axis next to it. Where the planes of
+    that index are square to the patient axis already, it is the distance between the planes:
+    axial slices of which each is shifted against the last then stay slices of their own.
+    """
+    normals = np.linalg.inv(grid.affine[:3, :3])
+    lengths = np.linalg.norm(normals, axis=1)
+    are_square = np.abs(np.diag(normals)) > (1 - _SQUARE) * lengths
+    return np.where(are_square, 1 / lengths, np.array(grid.spacing_mm))
