@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from dataclasses import fields
 
 import highdicom as hd
@@ -11,6 +10,7 @@ import nrrd
 import numpy as np
 import pydicom
 import pytest
+from archives import unpack
 from dicom_factory import SAGITTAL, TILTED, save_all
 from nifti_factory import save
 from pydicom.uid import generate_uid
@@ -527,8 +527,7 @@ def test_a_mask_over_a_real_enhanced_ct(shared_dir, tmp_path):
 
 
 def test_a_mask_over_a_real_tilted_ct_lies_on_its_own_pixels(shared_dir, tmp_path):
-    with tarfile.open(shared_dir / "data" / "tricky" / "d2n_gantrytilting.tar.xz") as archive:
-        archive.extractall(tmp_path / "ct", filter="data")
+    unpack(shared_dir / "data" / "tricky" / "d2n_gantrytilting.tar.xz", tmp_path / "ct")
     reference = generate_uid()
     for file in (tmp_path / "ct").rglob("*.dcm"):
         dataset = pydicom.dcmread(file)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from archives import unpack
 
 from napari_hirescam import io
 from napari_hirescam.errors import VolumeError
@@ -26,16 +26,15 @@ def unpacked(shared_dir, tmp_path_factory):
     """Give the folder of a series, unpacked once if it comes in an archive."""
     folders: dict[str, Path] = {}
 
-    def unpack(name: str) -> Path:
+    def folder_of(name: str) -> Path:
         if not name.endswith(".xz"):
             return shared_dir / "data" / name
         if name not in folders:
-            folders[name] = tmp_path_factory.mktemp("series")
-            with tarfile.open(shared_dir / "data" / name) as archive:
-                archive.extractall(folders[name], filter="data")
+            folder = tmp_path_factory.mktemp("series")
+            folders[name] = unpack(shared_dir / "data" / name, folder)
         return folders[name]
 
-    return unpack
+    return folder_of
 
 
 # --- Sound series -----------------------------------------------------------------------------

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tarfile
-
 import numpy as np
 import pytest
+from archives import unpack
 from model_folders import make_luna_folder
 
 from napari_hirescam.attention import explain
@@ -16,10 +15,8 @@ from napari_hirescam.volume import Volume
 
 @pytest.fixture(scope="module")
 def scan(shared_dir, tmp_path_factory) -> Volume:
-    folder = tmp_path_factory.mktemp("lidc")
-    with tarfile.open(shared_dir / "data/lidc/LIDC-IDRI-0001_partial_dicom.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return read_volume(folder)
+    archive = shared_dir / "data/lidc/LIDC-IDRI-0001_partial_dicom.tar.xz"
+    return read_volume(unpack(archive, tmp_path_factory.mktemp("lidc")))
 
 
 @pytest.fixture(scope="module")

@@ -68,9 +68,14 @@ def relative_residual(result: RawAttention) -> np.ndarray:
 
 
 def same_maps(first: RawAttention, second: RawAttention) -> bool:
-    return np.array_equal(first.logits, second.logits) and all(
-        np.array_equal(maps, second.maps[method]) for method, maps in first.maps.items()
+    """The same but for the last bits, which may depend on where in memory the arrays lie."""
+    return same_numbers(first.logits, second.logits) and all(
+        same_numbers(maps, second.maps[method]) for method, maps in first.maps.items()
     )
+
+
+def same_numbers(first: np.ndarray, second: np.ndarray) -> bool:
+    return bool(np.abs(first - second).max() <= 1e-6 * np.abs(second).max())
 
 
 def test_the_zoo_is_large_enough() -> None:
