@@ -222,6 +222,24 @@ def test_the_text_follows_the_cursor_and_the_slices(qtbot, model, readout):
     qtbot.waitUntil(lambda: "array 6, 6, 7" in readout.text)
 
 
+def test_under_a_cursor_at_rest_the_text_follows_what_is_hidden_shown_and_changed(
+    qtbot, model, readout
+):
+    other = _volume(name="the other")
+    model.add_layer(_layer(other))
+    model.cursor.position = WORLD
+    qtbot.waitUntil(lambda: "37 HU   the other" in readout.text)
+    model.layers[1].data = model.layers[1].data + 4
+    qtbot.waitUntil(lambda: "41 HU   the other" in readout.text)
+    model.layers[1].visible = False
+    qtbot.waitUntil(lambda: "the other" not in readout.text)
+    model.layers[1].visible = True
+    qtbot.waitUntil(lambda: "the other" in readout.text)
+    del model.layers[1]
+    qtbot.waitUntil(lambda: "the other" not in readout.text)
+    assert "37 HU   chest" in readout.text
+
+
 def test_the_first_of_many_moves_is_written_at_once_and_the_last_soon(qtbot, model, readout):
     texts = []
     overlays = model.canvas.overlays

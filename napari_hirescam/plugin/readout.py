@@ -56,6 +56,10 @@ class Readout:
         for emitter in (viewer.dims.events.order, viewer.dims.events.ndisplay):
             self._events.connect(emitter, self._on_turned)
         viewer.mouse_move_callbacks.append(self._note_sight)
+        self._of_layers = ViewerEvents()
+        for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            self._events.connect(emitter, self._on_layers_changed)
+        self._watch_layers()
 
     @property
     def on(self) -> bool:
@@ -101,6 +105,7 @@ class Readout:
         """Follow nothing any more."""
         self._soon.stop()
         self._events.disconnect()
+        self._of_layers.disconnect()
         if self._note_sight in self._viewer.mouse_move_callbacks:
             self._viewer.mouse_move_callbacks.remove(self._note_sight)
 
@@ -148,3 +153,19 @@ class Readout:
         # Until the mouse moves, nobody knows what it is over.
         self._sight = None
         self._text.write("")
+
+    def _watch_layers(self) -> None:
+        """Hear of what changes under a cursor that rests: a map that is hidden or another one."""
+        self._of_layers.disconnect()
+        for layer in self._viewer.layers:
+            for emitter in (layer.events.visible, layer.events.data, layer.events.metadata):
+                self._of_layers.connect(emitter, self._on_content_changed)
+
+    def _on_layers_changed(self, event: Event) -> None:
+        self._watch_layers()
+        self._on_content_changed(event)
+
+    def _on_content_changed(self, _event: Event) -> None:
+        # Soon and not now: who changes a layer may not be done.
+        if self._on and not self._soon.isActive():
+            self._soon.start(EVERY_MS)
