@@ -49,6 +49,18 @@ class InputError(HirescamError):
     """A readable volume does not fit what the model needs."""
 
 
+class OrganError(HirescamError):
+    """Organ regions cannot be made or trusted, or a mask lacks an organ that is asked for."""
+
+
+class CaseTableError(HirescamError):
+    """A table of cases, or one of its cases, cannot be used: the message names the row."""
+
+
+class SettingsError(HirescamError):
+    """A configuration, or an option of a command, cannot be carried out."""
+
+
 class AttributionError(HirescamError):
     """Scoring or explaining failed while it ran (out of memory, NaN scores, ...)."""
 

@@ -1,0 +1,5 @@
+"""Cases: a CT with its labels and masks, and tables of them with splits that do not leak."""
+
+from napari_hirescam.cases.case import Case, CaseTable, Split
+
+__all__ = ["Case", "CaseTable", "Split"]

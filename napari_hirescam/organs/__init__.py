@@ -1,0 +1,9 @@
+"""Organ regions: made from a CT, taken from masks, and which of them a label may lie in.
+
+After PARTITION (Draelos & Carin, arXiv 2011.08891 and 2111.12215): a label of a chest CT may
+draw on some organs only, and these are found in the CT by morphology, or given as masks.
+"""
+
+from napari_hirescam.organs.organ_map import OrganMap
+
+__all__ = ["OrganMap"]

@@ -1,0 +1,1 @@
+"""Training with the mask loss: attention outside the allowed organs costs."""
