@@ -5,5 +5,6 @@ draw on some organs only, and these are found in the CT by morphology, or given 
 """
 
 from napari_hirescam.organs.organ_map import OrganMap
+from napari_hirescam.organs.partition import find_organs
 
-__all__ = ["OrganMap"]
+__all__ = ["OrganMap", "find_organs"]
