@@ -3,7 +3,26 @@
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
-from napari_hirescam.cli import convert, explain, info, models, sweep, testing, window
+from napari_hirescam.cli import (
+    convert,
+    explain,
+    info,
+    models,
+    reproduce,
+    sweep,
+    testing,
+    window,
+)
 from napari_hirescam.cli.app import app
 
-__all__ = ["app", "convert", "explain", "info", "models", "sweep", "testing", "window"]
+__all__ = [
+    "app",
+    "convert",
+    "explain",
+    "info",
+    "models",
+    "reproduce",
+    "sweep",
+    "testing",
+    "window",
+]
