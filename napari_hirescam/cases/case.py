@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -56,8 +56,13 @@ class Case(ABC):
         """
 
     @abstractmethod
-    def organs(self) -> OrganMap | None:
+    def organs(self, ct: Volume | None = None) -> OrganMap | None:
         """Organ regions on the CT's grid; None if this case has none.
+
+        Parameters
+        ----------
+        ct
+            What :meth:`ct` returned, to spare reading it again.
 
         Raises
         ------
@@ -65,9 +70,29 @@ class Case(ABC):
             A mask cannot be read, or lies on another grid or patient than the CT.
         """
 
-    def lesions(self) -> dict[str, BoolArray]:
-        """Label -> where the finding itself lies, on the CT's grid; empty if nobody outlined it."""
+    def lesions(self, ct: Volume | None = None) -> dict[str, BoolArray]:  # noqa: ARG002
+        """Label -> where the finding itself lies, on the CT's grid; empty if nobody outlined it.
+
+        Parameters
+        ----------
+        ct
+            What :meth:`ct` returned, to spare reading it again.
+        """
         return {}
+
+    def check(self, organs: Collection[str] = ()) -> None:
+        """See from headers alone that the CT and the masks can be read and fit each other.
+
+        Parameters
+        ----------
+        organs
+            What the masks must tell of; a case without masks is not asked for them.
+
+        Raises
+        ------
+        CaseTableError
+            They cannot, do not, or lack an organ; names the case.
+        """
 
     def organs_of(self, label: str, usual: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         """Organs a present label may lie in: this case's own word, else the usual table's.
@@ -99,6 +124,8 @@ class CaseTable:
         In the order of a network's outputs.
     cases
         In a fixed order.
+    notes
+        What a user should know of how it was read: ignored columns, assumed patients.
 
     Raises
     ------
@@ -109,6 +136,7 @@ class CaseTable:
     name: str
     labels: tuple[str, ...]
     cases: tuple[Case, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         splits: dict[str, tuple[Split | None, str]] = {}
@@ -142,4 +170,4 @@ class CaseTable:
                 f"no case is in split {split!r}",
                 "Fill the column 'split' with train, valid and test",
             )
-        return CaseTable(f"{self.name}, {split}", self.labels, chosen)
+        return CaseTable(f"{self.name}, {split}", self.labels, chosen, self.notes)
