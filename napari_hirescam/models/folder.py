@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_hirescam.errors import ModelFileError
 from napari_hirescam.models.architectures import build_by_name, build_from_python
@@ -21,10 +21,10 @@ from napari_hirescam.models.program import load_program, read_program
 from napari_hirescam.models.spec import ModelSpec
 from napari_hirescam.models.trust import AskTrust, read_user_code, readable, require_trust
 from napari_hirescam.models.weights import load_into, read_state_dict, sha256_of
+from napari_hirescam.plain_yaml import read_plain_yaml
 from napari_hirescam.safe_write import replace_file
 
 if TYPE_CHECKING:
-    import yaml
     from torch import Tensor, nn
 
 SPEC_FILE = "model.yaml"
@@ -32,7 +32,6 @@ SPEC_FILE = "model.yaml"
 _NO_MODELS = frozenset(
     {".pt", ".pth", ".pkl", ".ckpt", ".state", ".bin", ".safetensors", ".pt2", ".ts", ".onnx"}
 )
-_MOST_PARTS = 100_000
 # batch, channel and at least two spatial axes
 _LEAST_ACTIVATION_AXES = 4
 
@@ -153,25 +152,19 @@ def _nothing() -> nn.Module:
 
 def _read_spec(file: Path) -> tuple[ModelSpec, str]:
     """Read a model.yaml, once, with the SHA-256 of the very bytes that were read."""
-    import yaml
     from pydantic import ValidationError
 
     try:
         source = file.read_bytes()
-        content = yaml.load(source.decode("utf-8-sig"), Loader=_loader())  # noqa: S506 - a safe one
+        content = read_plain_yaml(source)
     except FileNotFoundError as exc:
         raise ModelFileError(
             file, "there is no such model file", "Choose a folder that holds a model.yaml"
         ) from exc
-    except (OSError, UnicodeDecodeError) as exc:
+    except OSError as exc:
         raise ModelFileError(file, f"it cannot be read: {exc}", "Choose a model.yaml") from exc
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:  # ValueError: a date of 45 days
-        reason = " ".join(str(exc).split())
-        raise ModelFileError(file, f"it is not plain YAML: {reason}", "Mend that line") from exc
-    if _parts_in(content, {}) >= _MOST_PARTS:
-        raise ModelFileError(
-            file, "its aliases (*name) make it endlessly large", "Write the values out"
-        )
+    except ValueError as exc:
+        raise ModelFileError(file, str(exc), "Mend that line") from exc
     if isinstance(content, dict) and isinstance(content.get("labels"), str):
         content["labels"] = _shipped_labels(content["labels"], file)
     try:
@@ -181,39 +174,6 @@ def _read_spec(file: Path) -> tuple[ModelSpec, str]:
             f"{'.'.join(map(str, e['loc'])) or 'model.yaml'}: {e['msg']}" for e in exc.errors()
         )
         raise ModelFileError(file, faults, "Mend these fields") from exc
-
-
-def _parts_in(content: Any, known: dict[int, int]) -> int:
-    """Count the values in a YAML file, those that aliases repeat each time anew."""
-    if not isinstance(content, dict | list):
-        return 1
-    if id(content) not in known:
-        known[id(content)] = _MOST_PARTS  # until it is counted: what holds itself has no end
-        inner = content.values() if isinstance(content, dict) else content
-        known[id(content)] = 1 + sum(_parts_in(part, known) for part in inner)
-    return known[id(content)]
-
-
-def _loader() -> type[yaml.SafeLoader]:
-    """Give YAML's safe loader, made to refuse a field that is there twice."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(
-            self,
-            node: yaml.MappingNode,
-            deep: bool = False,  # noqa: FBT001, FBT002 - PyYAML's
-        ) -> dict[Any, Any]:
-            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            twice = next((name for name in names if names.count(name) > 1), None)
-            if twice is not None:
-                # The last one would count, and the first be read by people.
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{twice!r} is there twice", node.start_mark
-                )
-            return super().construct_mapping(node, deep)
-
-    return Loader
 
 
 def _shipped_labels(name: str, file: Path) -> tuple[str, ...]:
