@@ -1,0 +1,229 @@
+"""What a training is told: one YAML file, validated field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from napari_hirescam.models.spec import Architecture, InputSpec, OutputSpec
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSettings(_Section):
+    """The network to train, and what it eats."""
+
+    architecture: Architecture | None = Field(
+        None, description="a registered network and its arguments; not beside 'start_from'"
+    )
+    start_from: str | None = Field(
+        None, description="model folder to go on from: its network, weights, input, target layer"
+    )
+    trunk_weights: str | None = Field(
+        None,
+        description="weights-only file for the layers under 'trunk', a pretrained ResNet-18's say",
+    )
+    trunk: str = Field("features", description="dotted name of the module 'trunk_weights' go into")
+    input: InputSpec | None = Field(
+        None, description="window, spacing, shape; or the name of a preset, 'axialnet' say"
+    )
+    output: OutputSpec = Field(default_factory=OutputSpec)
+    target_layer: str | None = Field(
+        None, description="the layer the mask loss acts on; null takes the network's usual one"
+    )
+    labels: tuple[str, ...] | str | None = Field(
+        None, description="outputs in order, or a shipped list's name; null takes the table's"
+    )
+    description: str = ""
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _preset(cls, value: Any) -> Any:
+        from napari_hirescam.models.spec import INPUT_PRESETS
+
+        if not isinstance(value, str):
+            return value
+        if value not in INPUT_PRESETS:
+            raise ValueError(f"no preset {value!r}; there are: {', '.join(INPUT_PRESETS)}")
+        return INPUT_PRESETS[value]
+
+    @model_validator(mode="after")
+    def _one_network(self) -> ModelSettings:
+        if (self.architecture is None) == (self.start_from is None):
+            raise ValueError("give 'architecture' or 'start_from', and not both")
+        if self.architecture is not None:
+            if self.architecture.name is None:
+                raise ValueError("only a registered architecture ('name') can be trained")
+            if self.input is None:
+                raise ValueError("'input' is needed beside 'architecture'")
+        elif self.input is not None or "output" in self.model_fields_set:
+            raise ValueError("'input' and 'output' come from the model in 'start_from'")
+        if self.start_from is not None and self.labels is not None:
+            raise ValueError("'labels' come from the model in 'start_from'")
+        return self
+
+
+class PhantomSettings(_Section):
+    """A made-up cohort: how many phantoms of each split, and the seeds they start from."""
+
+    train: int = Field(160, ge=1)
+    valid: int = Field(40, ge=1)
+    test: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0)
+    spacing_mm: tuple[float, float, float] = (4.0, 2.5, 2.5)
+    findings: tuple[str, ...] | None = Field(None, description="null takes all there are")
+
+
+class DataSettings(_Section):
+    """Where the cases come from: one of 'table', 'rad_chestct', 'phantoms'.
+
+    All three may be left out where :func:`training.train` is handed a table.
+    """
+
+    table: str | None = Field(None, description="CSV of cases; its paths are relative to it")
+    rad_chestct: str | None = Field(None, description="folder of RAD-ChestCT as published")
+    rad_chestct_labels: str = "radchest-80"
+    phantoms: PhantomSettings | None = None
+    organs: Literal["masks", "partition", "masks or partition"] = Field(
+        "masks", description="where the regions come from: the table's masks, or found in the CT"
+    )
+    rough_regions: bool = Field(
+        False, description="take PARTITION's rough regions where it does not find the organs"
+    )
+    allowed: str | None = Field(None, description="CSV of labels and the organs they may lie in")
+    allowed_organs: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="the same, written here"
+    )
+    workers: int = Field(0, ge=0, description="processes that read ahead; 0 reads in between")
+    cache_ram_gb: float = Field(2.0, ge=0, description="prepared CTs held by each process")
+    cache_folder: str | None = Field(None, description="prepared CTs kept on disk, for next time")
+    cache_disk_gb: float = Field(50.0, ge=0)
+    read_all_first: bool = Field(
+        False, description="read every CT and mask before the first step, not only the headers"
+    )
+
+    @model_validator(mode="after")
+    def _at_most_one_source(self) -> DataSettings:
+        given = [n for n in ("table", "rad_chestct", "phantoms") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of {' and '.join(map(repr, given))}")
+        return self
+
+
+class LossSettings(_Section):
+    """Binary cross-entropy + `mask_weight` x mask loss (paper sections 3 and 4)."""
+
+    mask_weight: float = Field(1 / 3, ge=0, description="lambda; 0 leaves the mask loss out")
+    kind: Literal["softplus", "l2"] = "softplus"
+    attention: Literal["hirescam", "gradcam"] = "hirescam"
+    scale: Literal["logit", "per_slice"] = Field(
+        "per_slice",
+        description="'logit': cells sum to the logit; 'per_slice': x number of slices, the paper's",
+    )
+    regions: Literal["organs", "lesions"] = Field(
+        "organs", description="where a present label may look: its organs, or the finding itself"
+    )
+    placement: Literal["receptive_field", "stretch"] = Field(
+        "receptive_field", description="where a cell lies; 'stretch' is the paper's"
+    )
+    rule: Literal["half", "touch", "centre", "nearest", "area", "trilinear"] = Field(
+        "half", description="when a cell counts as inside; the last three are for 'stretch'"
+    )
+    dilate: bool = Field(False, description="widen regions by a cell; for 'stretch'")
+    class_weights: bool = Field(
+        False, description="weigh present labels by absent / present in training, within 1 to 10"
+    )
+
+
+class OptimizerSettings(_Section):
+    """How weights move."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(1e-2, ge=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_share: float = Field(0.05, ge=0, lt=1, description="of all steps, before the cosine")
+    batch_size: int = Field(1, ge=1, description="CTs of one pass, in each process")
+    accumulate: int = Field(1, ge=1, description="passes of one step")
+    gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+
+
+class RunSettings(_Section):
+    """How long, where, and what is kept."""
+
+    epochs: int = Field(100, ge=1)
+    patience: int | None = Field(
+        15, ge=1, description="epochs without a lower validation loss before it stops; null: never"
+    )
+    flips: bool = Field(True, description="random flips and quarter turns, as in the paper")
+    checkpoint_every_n_steps: int | None = Field(
+        None, ge=1, description="besides the end of each epoch"
+    )
+    tensorboard: bool = Field(False, description="TensorBoard files beside the CSV log")
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto"
+    devices: int | tuple[int, ...] | Literal["auto"] = 1
+    num_nodes: int = Field(1, ge=1)
+    strategy: str = "auto"
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    deterministic: bool = Field(True, description="refuse operations that vary from run to run")
+    threads: int | None = Field(None, ge=1, description="of torch on the CPU; null: torch's own")
+
+
+class TrainingSettings(_Section):
+    """One training. The fields of 'preset' are filled in where the file leaves them out."""
+
+    preset: Literal["paper"] | None = None
+    name: str = Field("model", min_length=1)
+    seed: int = Field(0, ge=0)
+    model: ModelSettings
+    data: DataSettings = Field(default_factory=DataSettings)
+    loss: LossSettings = Field(default_factory=LossSettings)
+    optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+    run: RunSettings = Field(default_factory=RunSettings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping):
+            return content
+        preset = PRESETS.get(str(content.get("preset")), {})
+        filled = dict(content)
+        for section, fields in preset.items():
+            given = filled.get(section, {})
+            if isinstance(given, Mapping):
+                filled[section] = {**fields, **given}
+        return filled
+
+
+#: Settings by name. "paper": arXiv 2011.08891 and 2111.12215 (paper sections 3 to 3.2).
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {
+        "loss": {
+            "mask_weight": 1 / 3,
+            "kind": "softplus",
+            "attention": "hirescam",
+            "scale": "per_slice",
+            "regions": "organs",
+            "placement": "stretch",
+            "rule": "nearest",
+            "dilate": False,
+            "class_weights": False,
+        },
+        "optimizer": {
+            "name": "sgd",
+            "learning_rate": 1e-3,
+            "momentum": 0.99,
+            "weight_decay": 1e-7,
+            "schedule": "constant",
+            "batch_size": 1,
+            "accumulate": 1,
+            "gradient_clip": None,
+        },
+        "run": {"epochs": 100, "patience": 15, "flips": True, "precision": "32"},
+    }
+}
