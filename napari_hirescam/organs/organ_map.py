@@ -33,6 +33,8 @@ class OrganMap:
         Who drew it: "PARTITION", "rough regions", a file's name.
     doubts
         Why it should not be trusted, one clause each; empty if nothing speaks against it.
+    notes
+        What was done to it, one sentence each: resampled onto the CT, say.
     """
 
     labels: npt.NDArray[np.unsignedinteger]
@@ -40,6 +42,7 @@ class OrganMap:
     values: Mapping[str, tuple[int, ...]]
     origin: str
     doubts: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     @classmethod
     def from_masks(
