@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -80,7 +81,8 @@ class Case(ABC):
         """
         return {}
 
-    def check(self, organs: Collection[str] = ()) -> None:
+    # Not every case has files that could be at fault.
+    def check(self, organs: Collection[str] = ()) -> None:  # noqa: B027
         """See from headers alone that the CT and the masks can be read and fit each other.
 
         Parameters
@@ -93,6 +95,15 @@ class Case(ABC):
         CaseTableError
             They cannot, do not, or lack an organ; names the case.
         """
+
+    def fingerprint(self) -> str:
+        """Tell this case's CT and masks from what they would be if they were changed.
+
+        Returns
+        -------
+        A SHA-256. What is made of a case can be kept under it.
+        """
+        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def organs_of(self, label: str, usual: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         """Organs a present label may lie in: this case's own word, else the usual table's.
