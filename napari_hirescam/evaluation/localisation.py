@@ -10,55 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_hirescam.volume import FloatArray, Grid
+from napari_hirescam.organs.cells import covered_fraction
 
-FractionArray = npt.NDArray[np.float64]
-
-
-def covered_fraction(mask: npt.NDArray[np.bool_], affine: FloatArray, cells: Grid) -> FractionArray:
-    """Say how much of each cell's box a mask covers.
-
-    A cell's box reaches half a pitch from its centre along each axis, so the boxes of a map fill
-    its space without gaps. The part of a box that lies outside the mask's volume counts as
-    not covered. The fractions are exact: voxels are boxes too, and volumes of overlap are added.
-
-    Parameters
-    ----------
-    mask
-        [slice, row, column].
-    affine
-        4x4, index of `mask` to (I, P, L) mm.
-    cells
-        The map's grid.
-
-    Returns
-    -------
-    float64 of `cells.shape`, from 0 to 1.
-
-    Raises
-    ------
-    ValueError
-        If either grid is not axis-aligned.
-    """
-    voxels = Grid((mask.shape[0], mask.shape[1], mask.shape[2]), affine)
-    if not (voxels.is_axis_aligned and cells.is_axis_aligned):
-        raise ValueError("covered fractions need grids whose axes run along (I, P, L)")
-    covered: FractionArray = mask.astype(np.float64)
-    for axis in range(3):
-        overlap = _overlap_along(axis, voxels, cells)
-        covered = np.moveaxis(np.tensordot(overlap, covered, axes=(1, axis)), 0, axis)
-    # Sums of many overlaps round to a hair above 1.
-    return np.clip(covered, 0.0, 1.0)
-
-
-def _overlap_along(axis: int, voxels: Grid, cells: Grid) -> FractionArray:
-    """Share of each cell's length that each voxel covers, [cells, voxels]."""
-    step, pitch = voxels.spacing_mm[axis], cells.spacing_mm[axis]
-    voxel = voxels.affine[axis, 3] + step * np.arange(voxels.shape[axis])
-    cell = (cells.affine[axis, 3] + pitch * np.arange(cells.shape[axis]))[:, None]
-    upper = np.minimum(cell + pitch / 2, voxel + step / 2)
-    lower = np.maximum(cell - pitch / 2, voxel - step / 2)
-    return np.asarray(np.maximum(upper - lower, 0.0) / pitch)
+__all__ = ["chance_share", "covered_fraction", "share_inside"]
 
 
 def share_inside(values: npt.NDArray[np.floating], inside: npt.NDArray[np.floating]) -> float:
@@ -73,7 +27,8 @@ def share_inside(values: npt.NDArray[np.floating], inside: npt.NDArray[np.floati
     values
         Raw signed map, [d, h, w].
     inside
-        Fraction of each cell inside, of the same shape; see :func:`covered_fraction`.
+        Fraction of each cell inside, of the same shape; see
+        :func:`~napari_hirescam.organs.cells.covered_fraction`.
 
     Returns
     -------
