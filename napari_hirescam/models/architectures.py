@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from napari_hirescam.models.trust import UserCode
 
-#: The networks of the paper family: where each class lies. Its first argument is the number of
-#: labels. MONAI's are found by models.monai_networks.
+#: The networks of the paper family and of its experiments: where each class lies. Its first
+#: argument is the number of labels. MONAI's are found by models.monai_networks.
 _FAMILY: dict[str, str] = {
     "axialnet": "axialnet.AxialNet",
     "axialnet-maxpool": "axialnet.AxialNetMaxPool",
@@ -34,6 +34,10 @@ _FAMILY: dict[str, str] = {
     "ctnet": "ctnet.CTNet",
     "bodyconv": "ctnet.BodyConv",
     "3dconv": "ctnet.ThreeDConv",
+    "vgg16-256-64": "vgg.VGG16Conv256x64",
+    "vgg16-64": "vgg.VGG16Conv64",
+    "vgg16-3x3": "vgg.VGG16Conv3x3",
+    "luna-nodule": "nodule_net.NoduleNet",
 }
 _SLICES_PER_IMAGE = 3
 
