@@ -95,6 +95,41 @@ class ModelInput:
 
 
 @dataclass(frozen=True, eq=False)
+class WindowHU:
+    """The part of a CT that a network sees, on the network's axes, in HU.
+
+    Parameters
+    ----------
+    voxels
+        [slice, row, column] along the network's axes, in the CT's own type of number.
+    grid
+        Where they lie.
+    spec
+        The model's input section.
+    margins, notes
+        As in :class:`ModelInput`.
+    """
+
+    voxels: npt.NDArray[Any]
+    grid: Grid
+    spec: InputSpec
+    margins: Margins = ((0, 0), (0, 0), (0, 0))
+    notes: tuple[str, ...] = ()
+
+    def model_input(self, should_stop: ShouldStop | None = None) -> ModelInput:
+        """Scale the intensities and arrange them into channels."""
+        import torch
+
+        intensities = scale_intensities(self.voxels, self.spec, _asker(should_stop))
+        tensor = _arrange(torch.from_numpy(intensities), self.spec)
+        affine = self.grid.affine
+        if self.spec.layout == "axial_triples":
+            # Image k holds slices 3k, 3k + 1, 3k + 2; its middle is slice 3k + 1.
+            affine = affine @ translation((1.0, 0.0, 0.0)) @ scaling((TRIPLE, 1.0, 1.0))
+        return ModelInput(tensor, affine, self.grid, self.spec.layout, self.margins, self.notes)
+
+
+@dataclass(frozen=True, eq=False)
 class PreparedCT:
     """A CT turned and resampled as a model asks, from which it can be given any window.
 
@@ -130,8 +165,12 @@ class PreparedCT:
         self, at_mm: Point | None = None, should_stop: ShouldStop | None = None
     ) -> ModelInput:
         """Make what the network is given; see :func:`prepare`."""
-        import torch
+        return self.cut_window(at_mm, should_stop).model_input(should_stop)
 
+    def cut_window(
+        self, at_mm: Point | None = None, should_stop: ShouldStop | None = None
+    ) -> WindowHU:
+        """Cut out what the network sees, still in HU and small to keep; see :func:`prepare`."""
         give_up_if_asked = _asker(should_stop)
         spec = self.spec
         box = self.box_at(at_mm)
@@ -142,13 +181,7 @@ class PreparedCT:
         notes = _padding_notes(margins, box.shape, spec)
         if spec.layout == "slice" and spec.fit == "resize":
             voxels, affine = resize(voxels, affine, (None, *spec.shape[1:]), give_up_if_asked)
-        intensities = scale_intensities(voxels, spec, give_up_if_asked)
-        grid = Grid(intensities.shape, affine)
-        tensor = _arrange(torch.from_numpy(intensities), spec)
-        if spec.layout == "axial_triples":
-            # Image k holds slices 3k, 3k + 1, 3k + 2; its middle is slice 3k + 1.
-            affine = affine @ translation((1.0, 0.0, 0.0)) @ scaling((TRIPLE, 1.0, 1.0))
-        return ModelInput(tensor, affine, grid, spec.layout, margins, notes)
+        return WindowHU(voxels, Grid(voxels.shape, affine), spec, margins, notes)
 
     def _fill(self, box: Box, before_slab: BeforeSlab) -> float | None:
         """HU outside the CT; None repeats its border."""
