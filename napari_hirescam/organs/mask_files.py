@@ -1,13 +1,36 @@
-"""Organ regions that somebody else drew, brought onto the grid of their CT."""
+"""Organ masks in files: a label map, a segmentation, or a folder with a file for each organ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from napari_hirescam.organs.organ_map import OrganMap
-from napari_hirescam.organs.organ_tables import OrganTable
-from napari_hirescam.volume import Volume
+import numpy as np
+
+from napari_hirescam.errors import OrganError
+from napari_hirescam.organs.organ_map import BoolArray, OrganMap
+from napari_hirescam.organs.organ_tables import (
+    BUILT_IN,
+    MADE_OF,
+    OrganTable,
+    organ_name,
+    with_whole_organs,
+)
+from napari_hirescam.organs.placed_masks import (
+    check_frame,
+    on_ct,
+    onto_grid,
+    organs_from_labels,
+    unsigned_labels,
+)
+from napari_hirescam.volume import Quantity, Volume
+
+_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+
+ProgressCallback = Callable[[int, int], None]
+StopCallback = Callable[[], bool]
 
 
 def read_organs(
@@ -16,16 +39,17 @@ def read_organs(
     ct: Volume | None = None,
     *,
     wanted: Iterable[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    progress: ProgressCallback | None = None,
+    should_stop: StopCallback | None = None,
 ) -> OrganMap:
     """Read organ masks: a label map, or a folder with one file for each organ.
 
     Parameters
     ----------
     path
-        A file that `read_volume` reads as labels; or a folder of such files, each called after its
-        organ, as TotalSegmentator writes them.
+        A file that `read_volume` reads as labels, a DICOM segmentation whose segments overlap
+        among them; or a folder of such files, each called after its organ, as TotalSegmentator
+        writes them.
     table
         Organ -> values of a label map. None takes the names in the file, or, for a file that
         holds one organ, the file's own name.
@@ -53,4 +77,152 @@ def read_organs(
     Cancelled
         If `should_stop` answered True.
     """
-    raise NotImplementedError
+    from napari_hirescam.io import ChoiceNeededError, read_volume
+
+    path = Path(path)
+    needed = None if wanted is None else tuple(dict.fromkeys(map(organ_name, wanted)))
+    files = _organ_files(path)
+    if files:
+        _refuse_table(path, table)
+        chosen = tuple(files) if needed is None else _needed(path, files, needed)
+        readers = {
+            organ: partial(read_volume, files[organ], should_stop=should_stop) for organ in chosen
+        }
+        return _Masks(readers, ct, progress).combined("a folder of masks", needed)
+    try:
+        volume = read_volume(path, progress=progress, should_stop=should_stop)
+    except ChoiceNeededError as error:
+        # The segments of a DICOM segmentation that overlap: each has a key of its own.
+        keys = [item.key for item in error.items if item.kind == "SEG" and "/" in item.key]
+        if not keys or table is not None:
+            raise
+        segments = [read_volume(path, series=key, should_stop=should_stop) for key in keys]
+        named = {organ_name(one.segments[0].name): one for one in segments if one.segments}
+        readers = {organ: partial(_itself, one) for organ, one in named.items()}
+        return _Masks(readers, ct, progress).combined(path.name, needed)
+    table = table or _by_file_name(path, volume)
+    return organs_from_labels(volume, table, ct, origin=path.name, wanted=needed)
+
+
+def _itself(volume: Volume) -> Volume:
+    return volume
+
+
+def _organ_files(path: Path) -> dict[str, Path]:
+    """Organ -> file, of a folder that holds volumes other than DICOM; else none."""
+    if not path.is_dir():
+        return {}
+    found: dict[str, Path] = {}
+    for file in sorted(path.iterdir()):
+        ending = next((end for end in _ENDINGS if file.name.lower().endswith(end)), None)
+        if ending is None or file.name.startswith("."):
+            continue
+        organ = organ_name(file.name[: -len(ending)])
+        if organ in found:
+            raise OrganError(
+                path,
+                f"{found[organ].name} and {file.name} are of one organ",
+                "Leave one of them in the folder",
+            )
+        found[organ] = file
+    return found
+
+
+def _refuse_table(path: Path, table: OrganTable | None) -> None:
+    if table is not None:
+        raise OrganError(
+            path,
+            "a folder with a file for each organ needs no table of values",
+            "Leave the table out; the files' names tell the organs",
+        )
+
+
+def _needed(path: Path, files: Mapping[str, Path], wanted: Iterable[str]) -> tuple[str, ...]:
+    """Names of the files that the organs are in, or their parts."""
+    names: dict[str, None] = {}
+    for organ in wanted:
+        parts = (organ,) if organ in files else MADE_OF.get(organ)
+        if parts is None:
+            known = ", ".join(with_whole_organs(dict.fromkeys(files, ())))
+            raise OrganError(
+                path,
+                f"it has no file of {organ}; it tells of: {known}",
+                f"Put it there as {organ}.nii.gz",
+            )
+        if parts == (organ,):
+            names[organ] = None
+        else:
+            names.update(dict.fromkeys(_needed(path, files, parts)))
+    return tuple(names)
+
+
+class _Masks(Mapping[str, BoolArray]):
+    """Masks of one grid, each read when it is asked for.
+
+    Parameters
+    ----------
+    readers
+        Organ -> what reads its file.
+    ct
+        Whose grid they are brought onto; None takes the grid of the first one.
+    progress
+        Told of each mask.
+    """
+
+    def __init__(
+        self,
+        readers: Mapping[str, Callable[[], Volume]],
+        ct: Volume | None,
+        progress: ProgressCallback | None,
+    ) -> None:
+        self._readers, self._ct, self._progress = readers, ct, progress
+        self._grid = None if ct is None else ct.grid
+        self.notes: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __getitem__(self, organ: str) -> BoolArray:
+        volume = self._readers[organ]()
+        check_frame(volume, self._ct, organ)
+        labels = unsigned_labels(volume, organ)
+        if self._grid is None:
+            self._grid = volume.grid
+        labels, notes = onto_grid(labels, volume.affine, self._grid, organ)
+        told = volume.source.notes if volume.source else ()
+        self.notes.update(dict.fromkeys((*told, *notes)))
+        if self._progress is not None:
+            self._progress(tuple(self._readers).index(organ) + 1, len(self._readers))
+        inside: BoolArray = labels > 0
+        return inside
+
+    def combined(self, origin: str, wanted: Iterable[str] | None) -> OrganMap:
+        """Lay all of them over one another, and add the organs that they are parts of."""
+        found = OrganMap.from_masks(self, np.eye(4), origin)
+        if self._grid is None:  # from_masks has read at least one
+            raise AssertionError
+        whole = replace(
+            found,
+            affine=self._grid.affine,
+            values=with_whole_organs(found.values),
+            notes=tuple(self.notes),
+        )
+        return on_ct(whole, self._ct, wanted)
+
+
+def _by_file_name(path: Path, volume: Volume) -> OrganTable | None:
+    """Take the mask of a single organ, that no name is given in, for what its file is called."""
+    if volume.segments:
+        return None
+    ending = next((end for end in _ENDINGS if path.name.lower().endswith(end)), "")
+    organ = organ_name(path.name.removesuffix(ending))
+    known = {name for table in BUILT_IN.values() for name in table}
+    if organ not in known or volume.quantity is not Quantity.LABELS:
+        return None
+    highest = int(volume.voxels.max(initial=0))
+    return (
+        {organ: (highest,)} if not ((volume.voxels > 0) & (volume.voxels < highest)).any() else None
+    )

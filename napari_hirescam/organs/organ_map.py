@@ -59,19 +59,23 @@ class OrganMap:
         ValueError
             If there is no mask, or their shapes differ.
         """
-        shapes = {mask.shape for mask in masks.values()}
-        if len(shapes) != 1:
-            raise ValueError(f"masks of one grid have one shape, not {sorted(shapes)}")
-        (shape,) = shapes
-        labels = np.zeros(shape, dtype=np.uint32)
+        labels: npt.NDArray[np.uint32] | None = None
         made_of: list[frozenset[str]] = [frozenset()]
+        # One after the other, so that masks which are read as they are asked for need the memory
+        # of one.
         for name, mask in masks.items():
+            if labels is None:
+                labels = np.zeros(mask.shape, dtype=np.uint32)
+            if mask.shape != labels.shape:
+                raise ValueError(f"masks of one grid have one shape, not {mask.shape} too")
             # Each value met under the mask is split in two: with this organ and without.
             for value in np.unique(labels[mask]):
                 members = made_of[value] | {name}
                 if members not in made_of:
                     made_of.append(members)
                 labels[mask & (labels == value)] = made_of.index(members)
+        if labels is None:
+            raise ValueError("there is no mask")
         values = {
             name: tuple(k for k, members in enumerate(made_of) if name in members) for name in masks
         }
