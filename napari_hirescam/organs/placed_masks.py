@@ -117,7 +117,7 @@ def onto_grid(
     own = Grid(labels.shape, affine)
     if own.same_place_as(target, _SAME_PLACE_VOXELS * min(target.spacing_mm)):
         return labels, ()
-    _check_reach(own, target, origin)
+    check_reach(own, target, origin)
     sizes = [" x ".join(map(str, grid.shape)) for grid in (own, target)]
     note = f"The masks ({sizes[0]}) were resampled onto the grid of the CT ({sizes[1]}), nearest."
     return resample(labels, affine, target, order=0), (note,)
@@ -163,7 +163,21 @@ def check_frame(mask: Volume, ct: Volume | None, origin: str) -> None:
         )
 
 
-def _check_reach(own: Grid, target: Grid, origin: str) -> None:
+def check_reach(own: Grid, target: Grid, origin: str) -> None:
+    """See that masks reach over all of a CT.
+
+    Parameters
+    ----------
+    own, target
+        Grids of the masks and of the CT, both along (I, P, L).
+    origin
+        The masks, for the message.
+
+    Raises
+    ------
+    OrganError
+        They end more than half a voxel short of it.
+    """
     short: list[str] = []
     share = 1.0
     for axis, ends in enumerate(_AXES):
