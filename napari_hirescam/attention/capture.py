@@ -142,7 +142,7 @@ def _in_one_piece(
     trunk, head = halves
     with stoppable(network, should_stop):
         leaf = _trunk_in_chunks(trunk, given, slices_per_chunk, progress).requires_grad_(True)
-        return _run_head(leaf, lambda activation: read_scores(head(activation), output))
+        return run_head(leaf, lambda activation: read_scores(head(activation), output))
 
 
 def _slice_by_slice(
@@ -176,12 +176,12 @@ def _slice_by_slice(
         ]
         return scores_of_ct(torch.cat(scores), output)
 
-    captured = _run_head(leaf, head)
+    captured = run_head(leaf, head)
     hidden = tuple(dict.fromkeys([*captured.hidden, *(h for part in parts for h in part.hidden)]))
     return replace(captured, hidden=hidden)
 
 
-def _run_head(leaf: Tensor, head: Callable[[Tensor], Tensor]) -> Captured:
+def run_head(leaf: Tensor, head: Callable[[Tensor], Tensor]) -> Captured:
     """Compute the logits of a leaf with gradients, by a head that is a function already."""
     import torch
 
@@ -276,7 +276,7 @@ def _hooked_forward(
     head = partial(_replayed, cut.tape, logits)
     if logits.grad_fn is None:
         # The network's own no_grad around its backbone ended ours: the head has no graph yet.
-        return _run_head(cut.leaf, head)
+        return run_head(cut.leaf, head)
     return Captured(cut.leaf, logits, cut.node, head, cut.tape.hidden)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_hirescam.attention.measured_field import measured_field
 from napari_hirescam.attention.placement import (
@@ -18,13 +19,15 @@ from napari_hirescam.attention.placement import (
     cells_by_stretch,
     receptive_field,
 )
-from napari_hirescam.attention.result import Float32Array, PlacementName
+from napari_hirescam.attention.result import PlacementName
 from napari_hirescam.errors import AttributionError
 from napari_hirescam.volume import FloatArray, Grid
 
 if TYPE_CHECKING:
     from napari_hirescam.models.classifier import Classifier
     from napari_hirescam.models.preprocess import ModelInput
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +110,7 @@ def _axis_order(affine: FloatArray) -> tuple[list[int], list[bool]]:
     return order, [bool(linear[axis, order[axis]] < 0) for axis in range(3)]
 
 
-def to_patient_axes(stack: Float32Array, affine: FloatArray) -> Float32Array:
+def to_patient_axes(stack: npt.NDArray[_Value], affine: FloatArray) -> npt.NDArray[_Value]:
     """Turn maps [K, ...] on the network's axes into [K, d, h, w] along (I, P, L)."""
     order, backwards = _axis_order(affine)
     turned = stack.transpose(0, *(1 + axis for axis in order))

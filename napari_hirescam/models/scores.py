@@ -30,6 +30,7 @@ def run_network(
     output: OutputSpec = PLAIN_OUTPUT,
     *,
     forward: Callable[[Tensor], Any] | None = None,
+    batch: int = 1,
 ) -> Tensor:
     """Run a network and read its logits [1, K]; [S, K] where `output.over_slices` is set.
 
@@ -43,6 +44,8 @@ def run_network(
         Where the logits are.
     forward
         Called in place of the network, to run it with other parameters say.
+    batch
+        How many CTs the input holds; its logits are then [batch, K].
 
     Raises
     ------
@@ -51,7 +54,7 @@ def run_network(
     """
     forward = forward or network
     if output.layer is None:
-        return read_scores(forward(given), output)
+        return read_scores(forward(given), output, batch=batch)
     from napari_hirescam.models.dry_run import find_layer
 
     found: list[Any] = []
@@ -71,11 +74,13 @@ def run_network(
         raise NoScoresError(
             f"output.layer {output.layer!r} runs {len(found)} times; it must run once"
         )
-    return read_scores(found[0], output)
+    return read_scores(found[0], output, batch=batch)
 
 
-def read_scores(returned: Any, output: OutputSpec = PLAIN_OUTPUT) -> Tensor:
+def read_scores(returned: Any, output: OutputSpec = PLAIN_OUTPUT, *, batch: int = 1) -> Tensor:
     """Read logits [1, K] off what a forward returned ([S, K] where slices are the batch).
+
+    Of a `batch` of CTs they are [batch, K].
 
     Raises
     ------
@@ -89,13 +94,13 @@ def read_scores(returned: Any, output: OutputSpec = PLAIN_OUTPUT) -> Tensor:
         raise NoScoresError(f"its forward returns a {type(scores).__name__}, not logits")
     shape = list(scores.shape)
     if scores.ndim <= 1 and output.over_slices is None:
-        scores = scores.reshape(1, -1)  # a forward that squeezes the batch axis away
+        scores = scores.reshape(batch, -1)  # a forward that squeezes axes of length 1 away
     elif scores.ndim == 1:
         scores = scores[:, None]  # one label, squeezed
     elif scores.ndim > 2 and scores.shape[2:].numel() == 1:
         scores = scores.flatten(1)
-    if scores.ndim != 2 or (output.over_slices is None and scores.shape[0] != 1):
-        raise NoScoresError(f"the network returned scores of shape {shape}, not [1, K]")
+    if scores.ndim != 2 or (output.over_slices is None and scores.shape[0] != batch):
+        raise NoScoresError(f"the network returned scores of shape {shape}, not [{batch}, K]")
     return scores
 
 

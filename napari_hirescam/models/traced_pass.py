@@ -7,9 +7,9 @@ neither time nor memory.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_hirescam.models.borrow import borrowed
 from napari_hirescam.models.scores import run_network
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 #: Standard deviation of the noise that stands for another image: as wide as HU can be.
 _LOUD = 1000.0
 
-Run = Callable[["Tensor", OutputSpec], "Tensor"]
+
+class Run(Protocol):
+    """Runs the network on a tensor that holds a number of CTs, and reads its scores."""
+
+    def __call__(self, tensor: Tensor, output: OutputSpec, batch: int = 1) -> Tensor:
+        """Return logits [batch, K]."""
 
 
 @contextmanager
@@ -58,9 +63,9 @@ def traced_pass(
         # so that the network may write into it.
         start = given.clone()
 
-        def run(tensor: Tensor, output: OutputSpec) -> Tensor:
+        def run(tensor: Tensor, output: OutputSpec, batch: int = 1) -> Tensor:
             forward = _Standing(network, stand_ins)
-            return run_network(network, tensor, output, forward=forward)
+            return run_network(network, tensor, output, forward=forward, batch=batch)
 
         yield stack, run, given, start
 
