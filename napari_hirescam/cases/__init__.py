@@ -1,6 +1,20 @@
 """Cases: a CT with its labels and masks, and tables of them with splits that do not leak."""
 
 from napari_hirescam.cases.case import Case, CaseTable, Split
+from napari_hirescam.cases.checking import check_cases
+from napari_hirescam.cases.file_case import FileCase
 from napari_hirescam.cases.phantoms import PhantomCase, phantom_table
+from napari_hirescam.cases.rad_chestct import read_rad_chestct
+from napari_hirescam.cases.table_file import read_case_table
 
-__all__ = ["Case", "CaseTable", "PhantomCase", "Split", "phantom_table"]
+__all__ = [
+    "Case",
+    "CaseTable",
+    "FileCase",
+    "PhantomCase",
+    "Split",
+    "check_cases",
+    "phantom_table",
+    "read_case_table",
+    "read_rad_chestct",
+]

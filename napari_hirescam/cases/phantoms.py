@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from napari_hirescam.cases.case import SPLITS, Case, CaseTable
 from napari_hirescam.errors import CaseTableError
 from napari_hirescam.organs import OrganMap
 from napari_hirescam.organs.organ_map import BoolArray
-from napari_hirescam.phantom import FINDING_ORGAN, Phantom, make_phantom
 from napari_hirescam.volume import Shape3D, Volume
+
+if TYPE_CHECKING:
+    from napari_hirescam.phantom import Phantom
 
 # Seeds of different tables' patients lie this far apart, so that no two tables share one. Those
 # below belong to none: the sample CT and single phantoms have them.
@@ -32,6 +35,8 @@ def _made(
     shape: Shape3D | None,
 ) -> Phantom:
     # CT, organs and findings of one case are asked for in turn, and made in one go.
+    from napari_hirescam.phantom import make_phantom
+
     return make_phantom(seed, findings, spacing_mm=spacing_mm, shape=shape)
 
 
@@ -99,7 +104,7 @@ def phantom_table(
     seed: int = 0,
     spacing_mm: tuple[float, float, float] = (5.0, 4.0, 4.0),
     shape: Shape3D | None = None,
-    labels: Sequence[str] = tuple(FINDING_ORGAN),
+    labels: Sequence[str] | None = None,
     prevalence: float = 0.35,
 ) -> CaseTable:
     """Draw a study of phantoms, each a patient of its own.
@@ -117,7 +122,7 @@ def phantom_table(
     shape
         Voxels along (I, P, L); None covers the whole chest.
     labels
-        Findings that are drawn; no other is painted.
+        Findings that are drawn, None for all that there are; no other is painted.
     prevalence
         Share of each split that has a label; rounded, but never none or all of a split of two
         or more, so that each label can be learned and measured.
@@ -127,6 +132,9 @@ def phantom_table(
     CaseTableError
         A label is no finding of the phantoms, or a number makes no sense.
     """
+    from napari_hirescam.phantom import FINDING_ORGAN
+
+    labels = tuple(FINDING_ORGAN) if labels is None else tuple(labels)
     unknown = sorted(set(labels) - set(FINDING_ORGAN))
     if unknown or not labels:
         raise CaseTableError(
@@ -168,7 +176,7 @@ def phantom_table(
                     shape=shape,
                 )
             )
-    return CaseTable(f"phantoms of seed {seed}", tuple(labels), tuple(cases))
+    return CaseTable(f"phantoms of seed {seed}", labels, tuple(cases))
 
 
 def _draw(rng: np.random.Generator, count: int, prevalence: float) -> BoolArray:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.source import Repair
+from napari_hirescam.volume import Grid
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Item:
         Further columns worth showing. Nothing that identifies the patient.
     needs
         Repairs that reading it would ask for; any one of them will do.
+    grid
+        The grid that reading will give, as far as headers tell it; None for DICOM, and where
+        the scan must be resampled.
     problem
         Why it cannot be read, or what `needs` is about; "" if it reads as it is.
     """
@@ -59,6 +63,7 @@ class Item:
     facts: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[Repair, ...] = ()
     problem: str = ""
+    grid: Grid | None = None
 
     @property
     def is_readable(self) -> bool:

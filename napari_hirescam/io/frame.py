@@ -72,6 +72,18 @@ def patient_letters(affine: FloatArray) -> str:
     return "".join(letters)
 
 
+def upright(grid: Grid) -> Grid | None:
+    """Turn a stored grid's axes onto (I, P, L), as reading does.
+
+    Returns
+    -------
+    None if turning is not enough, and the voxels must be resampled.
+    """
+    turned = _turn(grid).grid
+    straight = _straightened(turned)
+    return None if straight is None else Grid(turned.shape, straight)
+
+
 def to_volume_axes(
     stored: npt.NDArray[Any], affine: FloatArray, *, quantity: Quantity, subject: Path
 ) -> tuple[npt.NDArray[Any], FloatArray, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_hirescam.io.asking import ChoiceNeededError, Item
-from napari_hirescam.io.frame import index_axes
+from napari_hirescam.io.frame import index_axes, upright
 from napari_hirescam.volume import Grid
 
 
@@ -30,6 +30,7 @@ def volume_item(grid: Grid | None, key: str, title: str, kind: str) -> Item:
         n_slices=grid.shape[along_i],
         spacing_mm=(mm[along_i], mm[along_p], mm[along_l]),
         size=(grid.shape[along_p], grid.shape[along_l]),
+        grid=upright(grid),
     )
 
 

@@ -16,6 +16,7 @@ from napari_hirescam.errors import VolumeError
 from napari_hirescam.io.asking import ChoiceNeededError, ConsentNeededError, Item, Picture
 from napari_hirescam.io.assembling import assemble
 from napari_hirescam.io.ends import Ends
+from napari_hirescam.io.frame import upright
 from napari_hirescam.io.gzip_bytes import fill
 from napari_hirescam.io.npz import rad_chestct
 from napari_hirescam.io.npz.npy_header import StoredArray, stored_arrays
@@ -24,7 +25,7 @@ from napari_hirescam.io.pictures import middle_picture
 from napari_hirescam.io.reading import Reading, check_memory
 from napari_hirescam.io.zip_member import open_member
 from napari_hirescam.source import Fact, Repair
-from napari_hirescam.volume import Volume
+from napari_hirescam.volume import Grid, Volume
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _SCRATCH_BYTES = 64 << 20
@@ -158,7 +159,7 @@ def _item(
     shape = array.volume_shape
     if shape is None:
         raise ValueError(f"{array.name} is no volume")
-    problem, spacing = "", None
+    problem, spacing, grid = "", None, None
     needs: tuple[Repair, ...] = ()
     try:
         known = rad_chestct.recognised(path, array, arrays)
@@ -169,6 +170,7 @@ def _item(
         )
         a, b, c = np.linalg.norm(place.affine[:3, :3], axis=0)
         spacing = (float(a), float(b), float(c))
+        grid = upright(Grid(shape, place.affine))
     except ConsentNeededError as exc:
         problem, needs = exc.reason, exc.repairs
     except VolumeError as exc:
@@ -182,6 +184,7 @@ def _item(
         size=shape[1:],
         needs=needs,
         problem=problem,
+        grid=grid,
     )
 
 
