@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from napari_hirescam import io
 from napari_hirescam.errors import Cancelled, VolumeError
 from napari_hirescam.io import ChoiceNeededError, ConsentNeededError, reading
+from napari_hirescam.io.npz import rad_chestct
 from napari_hirescam.source import Repair
 from napari_hirescam.volume import Quantity
 
@@ -159,6 +160,27 @@ def test_a_table_that_is_none_does_not_stop_the_reading(tmp_path):
     (tmp_path / "imgtrain_Abnormality_and_Location_Labels.csv").write_text("")
     volume = io.read_volume(rad(tmp_path))
     assert "Extrema_1.csv" in fact(volume, "Table").remark
+
+
+def test_a_table_is_looked_through_once_for_all_scans_beside_it_until_it_changes(tmp_path):
+    def labels(nodule):
+        rows = [
+            {"NoteAcc_DEID": f"trn{k:05d}", "nodule*lung": nodule(k), "x": '"a, b"'}
+            for k in range(12340, 12350)
+        ]
+        table(tmp_path / "imgtrain_Abnormality_and_Location_Labels.csv", *rows)
+
+    def found(k):
+        volume = io.read_volume(rad(tmp_path, name=f"trn{k:05d}.npz"))
+        return "nodule" in volume.source.details["abnormalities"]
+
+    labels(lambda k: k % 2)
+    rad_chestct._places_of_rows.cache_clear()
+    assert [found(k) for k in range(12340, 12350)] == [False, True] * 5
+    assert rad_chestct._places_of_rows.cache_info().misses == 1
+    labels(lambda k: 100 + (k + 1) % 2)  # another size, whatever the clock's resolution
+    assert found(12340)
+    assert rad_chestct._places_of_rows.cache_info().misses == 2
 
 
 @pytest.mark.parametrize(

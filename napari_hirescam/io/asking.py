@@ -63,7 +63,7 @@ class Item:
     facts: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[Repair, ...] = ()
     problem: str = ""
-    grid: Grid | None = None
+    grid: Grid | None = field(default=None, compare=False)
 
     @property
     def is_readable(self) -> bool:

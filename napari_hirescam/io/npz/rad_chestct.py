@@ -12,6 +12,7 @@ import csv
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -192,20 +193,59 @@ def _row(path: Path, patterns: tuple[str, ...]) -> tuple[Mapping[str, str], tupl
 
 
 def _rows_of(table: Path, accession: str) -> Iterator[Mapping[str, str]]:
-    # Hundreds of megabytes for one line: only those that name it are taken apart.
-    wanted = accession.encode()
+    told = table.stat()
+    heading, offsets = _places_of_rows(table, told.st_mtime_ns, told.st_size)
+    if accession not in offsets:
+        return
     with table.open("rb") as stream:
-        header = next(csv.reader([stream.readline().decode("utf-8-sig")]), [])
+        stream.seek(offsets[accession])
+        values = next(csv.reader([stream.readline().decode("utf-8")]), [])
+    if len(values) != len(heading):
+        return
+    row = dict(zip(heading, values, strict=True))
+    if accession in {row.get(key, "").removesuffix(".npz") for key in _KEYS}:
+        yield row
+
+
+# A table is looked through once: it may have hundreds of megabytes, and whoever trains reads
+# thousands of scans that lie beside it.
+@lru_cache(maxsize=8)
+def _places_of_rows(
+    table: Path,
+    changed_ns: int,  # noqa: ARG001 - with the size, tells a table from what it was before
+    size: int,  # noqa: ARG001
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Find where the rows of a table begin.
+
+    Returns
+    -------
+    Its heading, and for each accession the byte its row begins at.
+    """
+    offsets: dict[str, int] = {}
+    with table.open("rb") as stream:
+        heading = next(csv.reader([stream.readline().decode("utf-8-sig")]), [])
+        keys = [heading.index(key) for key in _KEYS if key in heading]
+        offset = stream.tell()
         for line in stream:
-            if wanted not in line:
-                continue
-            values = next(csv.reader([line.decode("utf-8")]), [])
-            if len(values) != len(header):
-                continue
-            row = dict(zip(header, values, strict=True))
-            keys = {row.get(key, "").removesuffix(".npz") for key in _KEYS}
-            if accession in keys:
-                yield row
+            for accession in _accessions(line, keys):
+                offsets.setdefault(accession, offset)
+            offset += len(line)
+    return tuple(heading), offsets
+
+
+def _accessions(line: bytes, keys: Collection[int]) -> Iterator[str]:
+    """Give what the key columns of a row hold."""
+    if not keys:
+        return
+    if b'"' in line:
+        cells = next(csv.reader([line.decode("utf-8", errors="replace")]), [])
+        yield from (cells[key].removesuffix(".npz") for key in keys if key < len(cells))
+        return
+    # Mostly the first of thousands of cells: the others need not be parted.
+    parts = line.rstrip(b"\r\n").split(b",", max(keys) + 1)
+    for key in keys:
+        if key < len(parts):
+            yield parts[key].decode("utf-8", errors="replace").removesuffix(".npz")
 
 
 def _labels(row: Mapping[str, str]) -> dict[str, list[str]]:
