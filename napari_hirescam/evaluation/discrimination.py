@@ -23,20 +23,27 @@ from napari_hirescam.volume import FloatArray
 #: Why there is no area under a curve.
 ONE_CLASS = "all cases have the finding, or none has it"
 
+_NUMBERS_AT_ONCE = 4_000_000
+
 
 def discrimination(
-    present: npt.ArrayLike, scores: npt.ArrayLike, weights: Weights
+    present: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    weights: Weights,
+    of_case: npt.NDArray[np.intp] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Area under the ROC curve, and average precision, in each replicate.
 
     Parameters
     ----------
     present
-        [cases], whether the finding is there.
+        [n], whether the finding is there.
     scores
-        [cases]; logits rank as probabilities do, and do not saturate.
+        [n]; logits rank as probabilities do, and do not saturate.
     weights
         How often each case was drawn, [replicates, cases].
+    of_case
+        [n], whose score it is, where a case has several (of several labels); None: its own.
 
     Returns
     -------
@@ -49,16 +56,29 @@ def discrimination(
     """
     truth = np.asarray(present, dtype=bool)
     score = np.asarray(scores, dtype=np.float64)
-    if truth.shape != score.shape or truth.shape != weights.shape[1:]:
+    case = np.arange(weights.shape[1]) if of_case is None else of_case
+    if not truth.shape == score.shape == case.shape:
         raise ValueError(
-            f"{truth.shape} labels, {score.shape} scores and weights of {weights.shape[1:]} cases"
+            f"{truth.shape} labels, {score.shape} scores and weights of {case.shape} cases"
         )
     if np.isnan(score).any():
         raise ValueError("a score is NaN")
+    # A few replicates at a time: of many scores all of them take gigabytes.
+    at_once = max(1, _NUMBERS_AT_ONCE // max(score.size, 1))
+    parts = [
+        _areas(truth, score, weights[first : first + at_once], case)
+        for first in range(0, len(weights), at_once)
+    ]
+    return np.concatenate([auroc for auroc, _ in parts]), np.concatenate([ap for _, ap in parts])
+
+
+def _areas(
+    truth: npt.NDArray[np.bool_], score: FloatArray, weights: Weights, case: npt.NDArray[np.intp]
+) -> tuple[FloatArray, FloatArray]:
     falling = np.argsort(-score, kind="stable")
     # A threshold takes in all cases of equal score.
     last_of_tie = np.append(np.flatnonzero(np.diff(score[falling])), score.size - 1)
-    drawn = weights[:, falling]
+    drawn = weights[:, case[falling]]
     hits = np.cumsum(drawn * truth[falling], axis=1)[:, last_of_tie]
     alarms = np.cumsum(drawn * ~truth[falling], axis=1)[:, last_of_tie]
     with np.errstate(invalid="ignore", divide="ignore"):
