@@ -81,7 +81,7 @@ def write_results(out: Path, page: Page, figures: Mapping[str, Any]) -> None:
     text = json.dumps(_plain(figures), indent=2, allow_nan=False) + "\n"
     try:
         replace_file(out / FIGURES, text.encode())
-        write_page(page, out / REPORT)
+        write_page(page, out / REPORT, overwrite=True)
     except OSError as exc:
         raise SettingsError(
             out,
