@@ -19,7 +19,7 @@ from napari_hirescam.organs.organ_tables import (
     with_whole_organs,
 )
 from napari_hirescam.organs.placed_masks import (
-    check_frame,
+    as_drawn_on,
     on_ct,
     onto_grid,
     organs_from_labels,
@@ -187,7 +187,8 @@ class _Masks(Mapping[str, BoolArray]):
 
     def __getitem__(self, organ: str) -> BoolArray:
         volume = self._readers[organ]()
-        check_frame(volume, self._ct, organ)
+        if self._ct is not None:
+            volume = as_drawn_on(self._ct, volume, organ)
         labels = unsigned_labels(volume, organ)
         if self._grid is None:
             self._grid = volume.grid

@@ -112,13 +112,14 @@ def table_from_names(names: Iterable[tuple[int, str]]) -> dict[str, tuple[int, .
     Parameters
     ----------
     names
-        (value, name). Values of one name make up one organ.
+        (value, name). Values of one name make up one organ; a value that belongs to several has
+        their names with semicolons between them.
     """
     table: dict[str, tuple[int, ...]] = {}
     for value, name in names:
-        organ = organ_name(name)
-        if organ and value > 0:
-            table[organ] = (*table.get(organ, ()), value)
+        for organ in map(organ_name, name.split(";")):
+            if organ and value > 0:
+                table[organ] = (*table.get(organ, ()), value)
     return with_whole_organs(table)
 
 

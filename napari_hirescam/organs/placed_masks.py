@@ -16,6 +16,8 @@ from napari_hirescam.volume import FloatArray, Grid, Quantity, Volume, resample
 
 # Grids this close to each other are one: NIfTI files round what they say of their place.
 _SAME_PLACE_VOXELS = 0.05
+_REACH_VOXELS = 0.5
+_SPARSE_FORMAT = "DICOM SEG"
 _AXES = (("superior", "inferior"), ("anterior", "posterior"), ("right", "left"))
 _AIR_IN_LUNGS_HU = -300.0
 # Both lungs are hardly ever filled by disease to such an extent.
@@ -53,7 +55,8 @@ def organs_from_labels(
         It holds no labels or none of the table's, nothing says which value is which organ, an
         organ that is wanted is missing, or it does not lie where the CT lies.
     """
-    check_frame(mask, ct, origin)
+    if ct is not None:
+        mask = as_drawn_on(ct, mask, origin)
     labels = unsigned_labels(mask, origin)
     if table is None:
         table = table_from_names((one.value, one.name) for one in mask.segments)
@@ -145,15 +148,15 @@ def unsigned_labels(mask: Volume, origin: str) -> npt.NDArray[np.unsignedinteger
     return labels
 
 
-def check_frame(mask: Volume, ct: Volume | None, origin: str) -> None:
-    """See that a mask and its CT do not name different frames of reference; few files name any.
+def as_drawn_on(ct: Volume, mask: Volume, origin: str) -> Volume:
+    """Take a mask as one of this CT: see that it names no other, and add what it leaves out.
 
     Raises
     ------
     OrganError
-        They do.
+        The two name different frames of reference; few files name any.
     """
-    sources = [one.source for one in (mask, ct) if one is not None and one.source is not None]
+    sources = [one.source for one in (mask, ct) if one.source is not None]
     frames = {source.details.get("frame_of_reference_uid") for source in sources} - {None}
     if len(frames) > 1:
         raise OrganError(
@@ -161,6 +164,29 @@ def check_frame(mask: Volume, ct: Volume | None, origin: str) -> None:
             "it was drawn on another scan: its frame of reference is not the CT's",
             "Give the masks of this CT",
         )
+    return _with_left_out_slices(mask, ct.grid)
+
+
+def _with_left_out_slices(mask: Volume, target: Grid) -> Volume:
+    """Add the empty slices that a DICOM segmentation leaves out, where it lies within its CT.
+
+    In DICOM what no frame shows is not in the segment; in other files what lies beyond the mask
+    was not looked at.
+    """
+    if mask.source is None or mask.source.format != _SPARSE_FORMAT:
+        return mask
+    widths = []
+    for axis in range(3):
+        step = mask.spacing_mm[axis]
+        (low, high), (first, last) = (_extent(grid, axis) for grid in (mask.grid, target))
+        gaps = np.array((low - first, last - high)) / step
+        if (gaps < -_REACH_VOXELS).any():
+            return mask
+        widths.append(tuple(int(n) for n in np.ceil(np.maximum(gaps, 0.0) - _REACH_VOXELS)))
+    affine = mask.affine.copy()
+    affine[:3, 3] -= [n * step for (n, _), step in zip(widths, mask.spacing_mm, strict=True)]
+    voxels = np.pad(mask.voxels, widths)
+    return replace(mask, voxels=voxels, affine=affine, invalid=None)
 
 
 def check_reach(own: Grid, target: Grid, origin: str) -> None:
@@ -183,7 +209,8 @@ def check_reach(own: Grid, target: Grid, origin: str) -> None:
     for axis, ends in enumerate(_AXES):
         steps = own.spacing_mm[axis], target.spacing_mm[axis]
         (low, high), (first, last) = (_extent(grid, axis) for grid in (own, target))
-        slack = max(steps) / 2 + 1e-3  # scans are cut to whole voxels when they are resampled
+        # Scans are cut to whole voxels when they are resampled.
+        slack = max(steps) * _REACH_VOXELS + 1e-3
         beyond = (low - first, last - high)
         short += [
             f"{gap:.0f} mm short of its {end} end"
