@@ -198,8 +198,8 @@ class TrainableAttention:
         values = self.network.get_parameter(weights.parameter)
         # Tens of thousands of products are summed: not in half precision.
         with torch.autocast(activation.device.type, enabled=False):
-            features, values = single(features), single(values)
-            gradients = weights.of(values, features.shape[1], cells)
+            features = single(features)
+            gradients = weights.of(single(values), features.shape[1], cells)
             if gradients is None:
                 raise ValueError(f"{weights.parameter} does not fit cells {cells}")
             if self.method == "gradcam":
@@ -288,4 +288,4 @@ class _Tap:
 
 def _items(tensor: Tensor, n: int) -> Iterator[Tensor]:
     """Split an activation into those of its CTs; that of one may be a batch of slices."""
-    return iter([tensor] if n == 1 else tensor.split(1))
+    return iter([tensor] if n == 1 else [tensor[k : k + 1] for k in range(n)])

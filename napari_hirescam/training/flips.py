@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -134,10 +134,10 @@ def _slices_reversed(tensor: Tensor, slices: int, spec: InputSpec) -> Tensor:
 
     # Each channel of a triple may have been normalised by numbers of its own, which stay with
     # the channel while the slices change theirs.
-    mean = torch.tensor(spec.channel_mean or (0.0,)).to(tensor)[:, None, None]
-    std = torch.tensor(spec.channel_std or (1.0,)).to(tensor)[:, None, None]
-    alike = len(mean.unique()) == len(std.unique()) == 1
+    means, stds = spec.channel_mean or (0.0,), spec.channel_std or (1.0,)
     flipped = tensor.flip(slices, slices + 1)
-    if alike:
+    if len(set(means)) == len(set(stds)) == 1:
         return flipped
-    return cast("Tensor", (flipped * std.flip(0) + mean.flip(0) - mean) / std)
+    mean = torch.tensor(means).to(tensor)[:, None, None]
+    std = torch.tensor(stds).to(tensor)[:, None, None]
+    return (flipped * std.flip(0) + mean.flip(0) - mean) / std

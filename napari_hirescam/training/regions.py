@@ -18,7 +18,6 @@ from napari_hirescam.organs import OrganMap
 from napari_hirescam.organs.cells import (
     RESIZE_MODES,
     PlaceRule,
-    ResizeMode,
     cells_inside,
     reference_cells,
 )
@@ -260,7 +259,7 @@ def _region(
         if places.placement != "stretch":
             raise ValueError(f"rule {rule!r} stretches the cells: use it with placement 'stretch'")
         on_input = resample(mask.astype(np.uint8), affine, model_input.voxel_grid, order=0)
-        return reference_cells(on_input > 0, cells, cast("ResizeMode", rule), dilate=dilate)
+        return reference_cells(on_input > 0, cells, rule, dilate=dilate)
     if dilate:
         raise ValueError(f"cells are not dilated under rule {rule!r}: use 'touch'")
     return _on_network_axes(
