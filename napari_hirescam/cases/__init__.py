@@ -5,6 +5,7 @@ from napari_hirescam.cases.checking import check_cases
 from napari_hirescam.cases.file_case import FileCase
 from napari_hirescam.cases.phantoms import PhantomCase, phantom_table
 from napari_hirescam.cases.rad_chestct import read_rad_chestct
+from napari_hirescam.cases.splits import split_by_patient
 from napari_hirescam.cases.table_file import read_case_table
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "phantom_table",
     "read_case_table",
     "read_rad_chestct",
+    "split_by_patient",
 ]

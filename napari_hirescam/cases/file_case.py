@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from napari_hirescam.cases.case import Case
 from napari_hirescam.cases.file_checks import check_mask, ct_header
 from napari_hirescam.errors import CaseTableError, OrganError
@@ -14,6 +16,7 @@ from napari_hirescam.io import read_volume
 from napari_hirescam.organs import OrganMap, OrganTable, read_organ_table, read_organs
 from napari_hirescam.organs.organ_map import BoolArray
 from napari_hirescam.organs.organ_tables import organ_name, with_whole_organs
+from napari_hirescam.organs.placed_masks import onto_grid
 from napari_hirescam.source import Repair
 from napari_hirescam.volume import Quantity, Volume
 
@@ -88,8 +91,7 @@ class FileCase(Case):
                 if organ_name(label) in drawn.values:
                     found[label] = drawn.mask([organ_name(label)])
         for label, path in self.lesion_paths.items():
-            drawn = read_organs(path, None, ct)
-            found[label] = drawn.labels > 0
+            found[label] = _all_of_it(path, ct)
         return found
 
     def check(self, organs: Collection[str] = ()) -> None:
@@ -137,6 +139,15 @@ class FileCase(Case):
             yield "lesions", self.lesions_path
         for label, path in self.lesion_paths.items():
             yield f"lesion_{label}", path
+
+
+def _all_of_it(path: Path, ct: Volume) -> BoolArray:
+    """Read a mask of one thing, whatever its values are called, onto the grid of its CT."""
+    mask = read_volume(path)
+    if mask.quantity is not Quantity.LABELS:
+        raise OrganError(path.name, "it holds no labels", "Give a mask of whole numbers from 0 on")
+    labels, _ = onto_grid(mask.voxels, mask.affine, ct.grid, path.name)
+    return np.asarray(labels != 0)
 
 
 def _table(source: str | None) -> OrganTable | None:
