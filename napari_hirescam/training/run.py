@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from napari_hirescam.cases import CaseTable
-from napari_hirescam.training.result import EpochRecord, TrainingResult
+from napari_hirescam.errors import SettingsError
+from napari_hirescam.models.trust import AskTrust
+from napari_hirescam.training import machine
+from napari_hirescam.training.cohort import (
+    check_cohort,
+    read_cohort,
+    usual_organs,
+    with_labels,
+)
+from napari_hirescam.training.plan import Listeners, Note, Plan, Progress, Report, ShouldStop
+from napari_hirescam.training.result import TrainingResult
 from napari_hirescam.training.settings import TrainingSettings
-
-Progress = Callable[[int, int], None]
-ShouldStop = Callable[[], bool]
-Report = Callable[[EpochRecord], None]
 
 
 def train(
@@ -23,7 +28,9 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
     report: Report | None = None,
+    note: Note | None = None,
     should_stop: ShouldStop | None = None,
+    trust: AskTrust | None = None,
 ) -> TrainingResult:
     """Train a classifier with binary cross-entropy and the mask loss.
 
@@ -37,14 +44,18 @@ def train(
         Folder for the model (`out/model`), the log (`out/log.csv`) and the checkpoints; must be
         empty unless `resume`.
     resume
-        Go on from the last checkpoint in `out`: the result is that of a run that was never
-        interrupted, bit for bit on a CPU.
+        Go on from the last checkpoint in `out`, or begin where none was written yet: the result
+        is that of a run that was never interrupted, bit for bit on a CPU.
     progress
-        Told (steps done, steps of all epochs) after each step.
+        Told (passes done, passes of all epochs) after each pass.
     report
         Told of each epoch when it is over.
+    note
+        Told, once, what a user should know of the data and of the attention.
     should_stop
-        Asked at each step.
+        Asked at each pass.
+    trust
+        Asked before code of the model to start from runs; None answers no.
 
     Raises
     ------
@@ -55,6 +66,70 @@ def train(
     ModelFileError
         The model or the weights to start from cannot be used.
     Cancelled
-        `should_stop` said so; `resume` goes on from there.
+        `should_stop` said so, or Ctrl-C; `resume` goes on from there.
     """
-    raise NotImplementedError(settings, table, Path(out), resume, progress, report, should_stop)
+    machine.require_packages(settings.run)
+    machine.require_device(settings.run)
+    folder = Path(out).expanduser()
+    if machine.is_first_process():
+        machine.require_folder(folder, resume=resume)
+    with machine.torch_as_found(settings.run), machine.quiet_lightning():
+        plan = _plan(settings, table, folder, trust, should_stop)
+        return _run(plan, Listeners(progress, report, note, should_stop), resume=resume)
+
+
+def _plan(
+    settings: TrainingSettings,
+    table: CaseTable | None,
+    out: Path,
+    trust: AskTrust | None,
+    should_stop: ShouldStop | None,
+) -> Plan:
+    import torch
+
+    from napari_hirescam.training.network import make_classifier, wanted_labels
+
+    labels = wanted_labels(settings)
+    torch.manual_seed(settings.seed)
+    if settings.model.start_from is not None:
+        classifier = make_classifier(settings, (), trust=trust)
+        labels = classifier.labels
+    if table is None:
+        table = read_cohort(settings, labels)
+    table = with_labels(table, labels or table.labels)
+    if settings.model.start_from is None:
+        classifier = make_classifier(settings, table.labels, trust=trust)
+    if machine.is_first_process():
+        machine.require_room(out, classifier.network)
+    allowed = usual_organs(settings, table.labels, classifier.spec.organs)
+    train_cases, valid_cases = check_cohort(settings, table, allowed, should_stop=should_stop)
+    return Plan(settings, classifier, table, train_cases, valid_cases, allowed, out)
+
+
+def _run(plan: Plan, listeners: Listeners, *, resume: bool) -> TrainingResult:
+    from napari_hirescam.training.fitting import Fit
+    from napari_hirescam.training.keeping import read_kept
+    from napari_hirescam.training.model_folder import make_result, write_settings
+
+    fit = Fit(plan, listeners)
+    kept = read_kept(plan.out) if resume else None
+    if kept is not None and kept["run"] != fit.identity:
+        raise SettingsError(
+            plan.out,
+            "its run had other settings, cases or processes, and cannot be gone on with",
+            "Give the same configuration, or begin anew in another folder",
+        )
+    if machine.is_first_process():
+        write_settings(plan.out, plan.settings)
+        for text in (*plan.table.notes, *fit.notes()):
+            if listeners.note is not None:
+                listeners.note(text)
+    if kept is None or not kept["finished"]:
+        if plan.settings.data.read_all_first:
+            fit.read_all()
+        fit.run(go_on=kept is not None)
+        # What a process that Lightning started has done is known by its files alone.
+        kept = read_kept(plan.out)
+    if kept is None:
+        raise SettingsError(plan.out, "the training left no checkpoint", "Look into its log")
+    return make_result(plan, kept)

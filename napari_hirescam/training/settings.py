@@ -68,14 +68,15 @@ class ModelSettings(_Section):
 
 
 class PhantomSettings(_Section):
-    """A made-up cohort: how many phantoms of each split, and the seeds they start from."""
+    """A made-up cohort; see :func:`~napari_hirescam.cases.phantom_table`."""
 
     train: int = Field(160, ge=1)
     valid: int = Field(40, ge=1)
     test: int = Field(0, ge=0)
     seed: int = Field(0, ge=0)
-    spacing_mm: tuple[float, float, float] = (4.0, 2.5, 2.5)
-    findings: tuple[str, ...] | None = Field(None, description="null takes all there are")
+    spacing_mm: tuple[float, float, float] = (5.0, 4.0, 4.0)
+    labels: tuple[str, ...] | None = Field(None, description="null takes all findings there are")
+    prevalence: float = Field(0.35, gt=0, lt=1)
 
 
 class DataSettings(_Section):
@@ -97,6 +98,9 @@ class DataSettings(_Section):
     allowed: str | None = Field(None, description="CSV of labels and the organs they may lie in")
     allowed_organs: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="the same, written here"
+    )
+    constant_labels: Literal["refuse", "keep"] = Field(
+        "refuse", description="labels that no training case has, or every one"
     )
     workers: int = Field(0, ge=0, description="processes that read ahead; 0 reads in between")
     cache_ram_gb: float = Field(2.0, ge=0, description="prepared CTs held by each process")

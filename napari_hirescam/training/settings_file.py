@@ -1,0 +1,90 @@
+"""Reading the settings of a training from a YAML file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_hirescam.errors import SettingsError
+from napari_hirescam.plain_yaml import read_plain_yaml
+from napari_hirescam.training.settings import TrainingSettings
+
+# Fields that hold a path.
+_PATHS = {
+    "model": ("start_from", "trunk_weights"),
+    "data": ("table", "rad_chestct", "allowed", "cache_folder"),
+}
+
+
+def read_settings(path: str | os.PathLike[str]) -> TrainingSettings:
+    """Read the settings of a training.
+
+    Parameters
+    ----------
+    path
+        A YAML file; paths in it are relative to its folder.
+
+    Raises
+    ------
+    SettingsError
+        It cannot be read or a field is wrong; the message names every such field.
+    """
+    file = Path(path).expanduser()
+    try:
+        content = read_plain_yaml(file.read_bytes())
+    except FileNotFoundError as exc:
+        raise SettingsError(file, "there is no such file", "Name a YAML file of settings") from exc
+    except OSError as exc:
+        raise SettingsError(
+            file, f"it cannot be read: {exc.strerror}", "Name a YAML file of settings"
+        ) from exc
+    except ValueError as exc:
+        raise SettingsError(file, str(exc), "Mend that line") from exc
+    if not isinstance(content, Mapping):
+        raise SettingsError(
+            file, "it holds no fields", "Write 'model:', 'data:' and so on, each with its fields"
+        )
+    return settings_of(_beside(content, file.parent), file)
+
+
+def settings_of(content: Mapping[str, Any], subject: str | Path) -> TrainingSettings:
+    """Check the fields of settings.
+
+    Parameters
+    ----------
+    content
+        As in the YAML file.
+    subject
+        Where they come from, for messages.
+
+    Raises
+    ------
+    SettingsError
+        A field is wrong; the message names every such field.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return TrainingSettings.model_validate(dict(content))
+    except ValidationError as exc:
+        faults = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in exc.errors()
+        )
+        raise SettingsError(subject, faults, "Mend these fields") from exc
+
+
+def _beside(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Take relative paths from the file's own folder."""
+    result = dict(content)
+    for section, names in _PATHS.items():
+        given = result.get(section)
+        if isinstance(given, Mapping):
+            result[section] = {
+                key: str(folder / Path(value).expanduser())
+                if key in names and isinstance(value, str)
+                else value
+                for key, value in given.items()
+            }
+    return result
