@@ -23,6 +23,9 @@ N_REPLICATES = 1000
 SEED = 0
 LEVEL = 0.95
 
+#: Share of replicates without a figure from which on it is said.
+_WORTH_SAYING = 0.01
+
 Weights = npt.NDArray[np.float64]
 
 
@@ -125,7 +128,7 @@ def estimate(replicates: FloatArray, n: int, note: str = "", level: float = LEVE
         return Estimate(value, float("nan"), float("nan"), n, note)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     left_out = drawn.size - defined.size
-    if left_out and not note:
+    if left_out > _WORTH_SAYING * drawn.size and not note:
         note = f"{left_out} of {drawn.size} replicates had no figure and are left out"
     return Estimate(value, float(low), float(high), n, note)
 

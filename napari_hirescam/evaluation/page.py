@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -11,6 +12,9 @@ from pathlib import Path
 from napari_hirescam.errors import SettingsError
 from napari_hirescam.safe_write import Section as Stretch
 from napari_hirescam.safe_write import write_file
+
+#: Text that begins with a number stands in its column as numbers do.
+_FIGURE = re.compile(r"-?\d+\.\d")
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def render(page: Page) -> str:
     environment.filters["data_uri"] = lambda png: (
         f"data:image/png;base64,{b64encode(png).decode('ascii')}"
     )
-    environment.tests["number"] = lambda value: isinstance(value, Real)
+    environment.tests["figure"] = lambda value: isinstance(value, Real) or _FIGURE.match(value)
     return environment.get_template("page.html").render(page=page)
 
 
