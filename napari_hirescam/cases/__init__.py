@@ -3,6 +3,7 @@
 from napari_hirescam.cases.case import Case, CaseTable, Split
 from napari_hirescam.cases.checking import check_cases
 from napari_hirescam.cases.file_case import FileCase
+from napari_hirescam.cases.found_organs import with_found_organs
 from napari_hirescam.cases.phantoms import PhantomCase, phantom_table
 from napari_hirescam.cases.rad_chestct import read_rad_chestct
 from napari_hirescam.cases.splits import split_by_patient
@@ -19,4 +20,5 @@ __all__ = [
     "read_case_table",
     "read_rad_chestct",
     "split_by_patient",
+    "with_found_organs",
 ]
