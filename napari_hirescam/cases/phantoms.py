@@ -33,11 +33,12 @@ def _made(
     findings: tuple[str, ...],
     spacing_mm: tuple[float, float, float],
     shape: Shape3D | None,
+    devices: tuple[str, ...],
 ) -> Phantom:
     # CT, organs and findings of one case are asked for in turn, and made in one go.
     from napari_hirescam.phantom import make_phantom
 
-    return make_phantom(seed, findings, spacing_mm=spacing_mm, shape=shape)
+    return make_phantom(seed, findings, spacing_mm=spacing_mm, shape=shape, devices=devices)
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,18 @@ class PhantomCase(Case):
         Along (I, P, L).
     shape
         Voxels along (I, P, L); None covers the whole chest.
+    devices
+        What the patient wears or carries.
     """
 
     seed: int = 0
     findings: tuple[str, ...] = ()
     spacing_mm: tuple[float, float, float] = (5.0, 4.0, 4.0)
     shape: Shape3D | None = None
+    devices: tuple[str, ...] = ()
 
     def _phantom(self) -> Phantom:
-        return _made(self.seed, self.findings, self.spacing_mm, self.shape)
+        return _made(self.seed, self.findings, self.spacing_mm, self.shape, self.devices)
 
     def ct(self) -> Volume:
         """Make the CT, int16 HU; its voxels are nobody else's."""
@@ -92,7 +96,7 @@ class PhantomCase(Case):
 
     def fingerprint(self) -> str:
         """Tell the phantom by what it is made from; see :meth:`Case.fingerprint`."""
-        made_from = (self.seed, self.findings, self.spacing_mm, self.shape)
+        made_from = (self.seed, self.findings, self.spacing_mm, self.shape, self.devices)
         return hashlib.sha256(repr(made_from).encode()).hexdigest()
 
 

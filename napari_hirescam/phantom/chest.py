@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from napari_hirescam.phantom.canvas import Canvas, Field, Pose
+from napari_hirescam.phantom.devices import DEVICES
 from napari_hirescam.phantom.findings import FINDING_ORGAN, PAINTERS
 from napari_hirescam.phantom.frame import Build, paint_couch, paint_trunk
 from napari_hirescam.phantom.thorax import BoolArray, Contents, Thorax
@@ -39,11 +40,14 @@ class Phantom:
         "liver", "spleen", "spine" (the column of vertebral bodies), "body".
     findings
         Name -> mask of what the finding occupies; only findings that are present.
+    devices
+        Name -> mask of what the patient wears or carries; only what is present.
     """
 
     volume: Volume
     organs: dict[str, BoolArray]
     findings: dict[str, BoolArray]
+    devices: dict[str, BoolArray] = field(default_factory=dict)
 
 
 def make_phantom(
@@ -52,11 +56,13 @@ def make_phantom(
     *,
     spacing_mm: tuple[float, float, float] = (2.5, 1.6, 1.6),
     shape: tuple[int, int, int] | None = None,
+    devices: Collection[str] = (),
 ) -> Phantom:
     """Make a chest CT with chosen findings.
 
     The same arguments give the same bytes. One seed is one patient: with other findings the
-    anatomy stays, but for what the findings displace.
+    anatomy stays, but for what the findings displace; devices lie outside lungs and heart, and
+    leave all else as it is.
 
     Parameters
     ----------
@@ -68,11 +74,13 @@ def make_phantom(
         Voxel spacing along (I, P, L).
     shape
         Voxels along (I, P, L); None covers ``EXTENT_MM``.
+    devices
+        Names out of ``DEVICES``.
 
     Raises
     ------
     ValueError
-        If a finding is unknown or a spacing is not positive.
+        If a finding or a device is unknown or a spacing is not positive.
     """
     if min(spacing_mm) <= 0:
         raise ValueError(f"spacing must be positive, not {spacing_mm}")
@@ -85,6 +93,9 @@ def make_phantom(
             known = ", ".join(FINDING_ORGAN)
             raise ValueError(f"unknown findings: {', '.join(unknown)}; known are: {known}")
         present = [name for name in FINDING_ORGAN if name in findings]
+    strange = sorted(set(devices) - set(DEVICES))
+    if strange:
+        raise ValueError(f"unknown devices: {', '.join(strange)}; known are: {', '.join(DEVICES)}")
     if shape is None:
         rows = [round(e / s) for e, s in zip(EXTENT_MM, spacing_mm, strict=True)]
         shape = (rows[0], rows[1], rows[2])
@@ -100,14 +111,19 @@ def make_phantom(
         for name, painter in PAINTERS.items()
         if name in present
     }
-    canvas.bend(_kyphosis(canvas), [*thorax.organs.values(), *masks.values()])
+    worn = {
+        name: painter(canvas, trunk, build, _stream(seed, name))
+        for name, painter in DEVICES.items()
+        if name in devices
+    }
+    canvas.bend(_kyphosis(canvas), [*thorax.organs.values(), *masks.values(), *worn.values()])
     paint_couch(canvas, build)
     _scan(canvas, noise)
     affine = scaling(spacing_mm) @ translation([-(n - 1) / 2 for n in shape])
     volume = Volume(
         np.rint(np.clip(canvas.hu, -1024, 3071)).astype(np.int16), affine, f"phantom {seed}"
     )
-    return Phantom(volume, thorax.organs, masks)
+    return Phantom(volume, thorax.organs, masks, worn)
 
 
 def _stream(seed: int, purpose: str) -> np.random.Generator:
