@@ -5,14 +5,17 @@ Heavy modules are imported inside the commands, so that ``--help`` answers at on
 
 from napari_hirescam.cli import (
     convert,
+    evaluate,
     explain,
     info,
     models,
     organs,
     reproduce,
     reproduce_luna,
+    reproduce_radchestct,
     sweep,
     testing,
+    train,
     window,
 )
 from napari_hirescam.cli.app import app
@@ -20,13 +23,16 @@ from napari_hirescam.cli.app import app
 __all__ = [
     "app",
     "convert",
+    "evaluate",
     "explain",
     "info",
     "models",
     "organs",
     "reproduce",
     "reproduce_luna",
+    "reproduce_radchestct",
     "sweep",
     "testing",
+    "train",
     "window",
 ]

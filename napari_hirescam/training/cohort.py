@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from napari_hirescam import cases
 from napari_hirescam.cases import Case, CaseTable, check_cases
 from napari_hirescam.errors import CaseTableError, SettingsError
 from napari_hirescam.organs import allowed_organs, read_allowed
-from napari_hirescam.training.settings import TrainingSettings
+from napari_hirescam.training.settings import DataSettings, TrainingSettings
 
 _SHOWN = 6
 #: Bounds of a present label's weight.
@@ -33,23 +33,43 @@ def read_cohort(settings: TrainingSettings, labels: tuple[str, ...] | None) -> C
     CaseTableError
         It cannot be read.
     """
-    from napari_hirescam import cases
+    table = _read(settings.data, labels)
+    shares = settings.data.split
+    if shares is None:
+        return table
+    return cases.split_by_patient(
+        table, train=shares.train, valid=shares.valid, test=shares.test, seed=shares.seed
+    )
 
-    data = settings.data
+
+def _read(data: DataSettings, labels: tuple[str, ...] | None) -> CaseTable:
     if data.table is not None:
-        return cases.read_case_table(Path(data.table), labels)
+        return cases.read_case_table(
+            data.table.file,
+            labels,
+            only_present=data.table.only_present,
+            allow=data.table.allow,
+        )
     if data.rad_chestct is not None:
-        return cases.read_rad_chestct(Path(data.rad_chestct), labels or data.rad_chestct_labels)
+        published = data.rad_chestct
+        return cases.read_rad_chestct(
+            published.folder,
+            labels or published.labels,
+            tables=published.tables,
+            only_present=published.only_present,
+            at_most=published.at_most,
+            sides=published.sides,
+        )
     if data.phantoms is not None:
-        wanted = data.phantoms
+        made_up = data.phantoms
         return cases.phantom_table(
-            wanted.train,
-            wanted.valid,
-            wanted.test,
-            seed=wanted.seed,
-            spacing_mm=wanted.spacing_mm,
-            labels=wanted.labels or labels,
-            prevalence=wanted.prevalence,
+            made_up.train,
+            made_up.valid,
+            made_up.test,
+            seed=made_up.seed,
+            spacing_mm=made_up.spacing_mm,
+            labels=made_up.labels or labels,
+            prevalence=made_up.prevalence,
         )
     raise SettingsError(
         "data", "it names no cases", "Give one of 'table', 'rad_chestct' and 'phantoms'"

@@ -30,7 +30,7 @@ _NOT_OF_THE_RESULT = {
     "run": {"checkpoint_every_n_steps", "tensorboard", "accelerator", "strategy", "threads"},
     "data": {
         *("workers", "cache_ram_gb", "cache_folder", "cache_disk_gb", "read_all_first"),
-        *("table", "rad_chestct", "phantoms", "allowed", "allowed_organs"),
+        *("table", "rad_chestct", "phantoms", "split", "allowed", "allowed_organs"),
     },
     "model": {"start_from", "trunk_weights", "description"},
 }

@@ -200,7 +200,9 @@ class Keeper(Checkpoint):
         write_whole(best_weights(self._out, epoch), save(own))
 
     def _asked_to_stop(self, trainer: Trainer) -> bool:
+        # A scheduler that wants its machine back sends SIGTERM; Lightning notes it.
         asked = self._should_stop is not None and self._should_stop()
+        asked = asked or trainer.received_sigterm
         return _any(trainer, yes=asked)
 
 

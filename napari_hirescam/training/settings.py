@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from napari_hirescam.models.spec import Architecture, InputSpec, OutputSpec
 
@@ -79,16 +86,50 @@ class PhantomSettings(_Section):
     prevalence: float = Field(0.35, gt=0, lt=1)
 
 
+class TableSettings(_Section):
+    """A table of files; see :func:`~napari_hirescam.cases.read_case_table`.
+
+    Its path alone will do.
+    """
+
+    file: str = Field(description="CSV or Parquet; paths in it are relative to it")
+    only_present: bool = Field(False, description="leave cases out whose CT is missing")
+    allow: tuple[str, ...] = Field((), description="repairs of scans that are agreed to")
+
+
+class RadChestCTSettings(_Section):
+    """RAD-ChestCT as published; see :func:`~napari_hirescam.cases.read_rad_chestct`.
+
+    Its folder alone will do.
+    """
+
+    folder: str
+    labels: str | tuple[str, ...] = "radchest-80"
+    tables: str | None = Field(None, description="folder of its CSV files; null: beside the scans")
+    only_present: bool = Field(False, description="leave accessions out that have no scan")
+    at_most: dict[Literal["train", "valid", "test"], int] | None = None
+    sides: Literal["reported", "reference"] = "reported"
+
+
+class SplitSettings(_Section):
+    """Shares of the patients, for a table without splits."""
+
+    train: float = Field(gt=0, le=1)
+    valid: float = Field(gt=0, le=1)
+    test: float = Field(0.0, ge=0, lt=1)
+    seed: int = Field(0, ge=0, description="of the draw; not the training's, which may vary")
+
+
 class DataSettings(_Section):
     """Where the cases come from: one of 'table', 'rad_chestct', 'phantoms'.
 
     All three may be left out where :func:`training.train` is handed a table.
     """
 
-    table: str | None = Field(None, description="CSV of cases; its paths are relative to it")
-    rad_chestct: str | None = Field(None, description="folder of RAD-ChestCT as published")
-    rad_chestct_labels: str = "radchest-80"
+    table: TableSettings | None = None
+    rad_chestct: RadChestCTSettings | None = None
     phantoms: PhantomSettings | None = None
+    split: SplitSettings | None = None
     organs: Literal["masks", "partition", "masks or partition"] = Field(
         "masks", description="where the regions come from: the table's masks, or found in the CT"
     )
@@ -109,6 +150,12 @@ class DataSettings(_Section):
     read_all_first: bool = Field(
         False, description="read every CT and mask before the first step, not only the headers"
     )
+
+    @field_validator("table", "rad_chestct", mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any, info: ValidationInfo) -> Any:
+        field = "file" if info.field_name == "table" else "folder"
+        return {field: value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _at_most_one_source(self) -> DataSettings:
@@ -141,6 +188,15 @@ class LossSettings(_Section):
     class_weights: bool = Field(
         False, description="weigh present labels by absent / present in training, within 1 to 10"
     )
+
+    @model_validator(mode="after")
+    def _rule_suits_placement(self) -> LossSettings:
+        papers = self.rule in ("nearest", "area", "trilinear")
+        if papers and self.placement != "stretch":
+            raise ValueError(f"rule {self.rule!r} needs placement 'stretch'")
+        if self.dilate and not papers:
+            raise ValueError("'dilate' goes with rule 'nearest', 'area' or 'trilinear'")
+        return self
 
 
 class OptimizerSettings(_Section):

@@ -11,11 +11,18 @@ from napari_hirescam.errors import SettingsError
 from napari_hirescam.plain_yaml import read_plain_yaml
 from napari_hirescam.training.settings import TrainingSettings
 
-# Fields that hold a path.
-_PATHS = {
-    "model": ("start_from", "trunk_weights"),
-    "data": ("table", "rad_chestct", "allowed", "cache_folder"),
-}
+# Fields that hold a path; "data.table" may also be the path itself.
+_PATHS = (
+    ("model", "start_from"),
+    ("model", "trunk_weights"),
+    ("data", "table"),
+    ("data", "table", "file"),
+    ("data", "rad_chestct"),
+    ("data", "rad_chestct", "folder"),
+    ("data", "rad_chestct", "tables"),
+    ("data", "allowed"),
+    ("data", "cache_folder"),
+)
 
 
 def read_settings(path: str | os.PathLike[str]) -> TrainingSettings:
@@ -78,13 +85,17 @@ def settings_of(content: Mapping[str, Any], subject: str | Path) -> TrainingSett
 def _beside(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Take relative paths from the file's own folder."""
     result = dict(content)
-    for section, names in _PATHS.items():
-        given = result.get(section)
-        if isinstance(given, Mapping):
-            result[section] = {
-                key: str(folder / Path(value).expanduser())
-                if key in names and isinstance(value, str)
-                else value
-                for key, value in given.items()
-            }
+    for path in _PATHS:
+        result = _changed(result, path, folder)
+    return result
+
+
+def _changed(content: Mapping[str, Any], path: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    result = dict(content)
+    name, *rest = path
+    value = result.get(name)
+    if rest and isinstance(value, Mapping):
+        result[name] = _changed(value, tuple(rest), folder)
+    elif not rest and isinstance(value, str):
+        result[name] = str(folder / Path(value).expanduser())
     return result
