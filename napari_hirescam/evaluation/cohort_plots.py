@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _COLOURS = (LIGHT.strong, LIGHT.claim, "#2f8f4e", "#8a4fbf", "#7a5c2e", "#c03a76")
 _WIDTH = 8.2
 _ROW = 0.24  # inches of a label
+_PICTURE = 2.75  # inches of a picture's width
 #: Grey window of the pictures, HU: lungs and soft tissue both.
 _WINDOW = (-1050.0, 350.0)
 #: Share of a map's maximum where colour begins.
@@ -170,8 +171,10 @@ def draw_snapshots(pictures: Sequence[Snapshot], methods: Sequence[str]) -> byte
     from matplotlib.colors import ListedColormap
 
     columns = 1 + len(methods)
-    figure = new_figure(2.75 * columns, 2.75 * len(pictures))
-    axes = figure.subplots(len(pictures), columns, squeeze=False)
+    # As high as the slices are, with a line for the title.
+    heights = [_PICTURE * p.hu.shape[0] / p.hu.shape[1] + 0.25 for p in pictures]
+    figure = new_figure(_PICTURE * columns, sum(heights))
+    axes = figure.subplots(len(pictures), columns, squeeze=False, height_ratios=heights)
     heat = ListedColormap(positive_colours(0, _COLOUR_FROM))
     for row, picture in zip(axes, pictures, strict=True):
         for k, ax in enumerate(row):
@@ -183,8 +186,8 @@ def draw_snapshots(pictures: Sequence[Snapshot], methods: Sequence[str]) -> byte
                 share = picture.shares[method]
                 ax.set_title(f"{title_of(method)}: {share:.0%} inside", fontsize=8)
             else:
-                name = _shortened(picture.case)
-                ax.set_title(f"{name}: {picture.label}, p = {picture.probability:.2f}", fontsize=8)
+                title = _shortened(f"{picture.label}, {picture.case}")
+                ax.set_title(f"{title}, p {picture.probability:.2f}", fontsize=8)
             _outline(ax, picture.organ, "#6fd3ff")
             if picture.lesion is not None:
                 _outline(ax, picture.lesion, "#b7f06a")
@@ -196,7 +199,7 @@ def _outline(ax: Axes, mask: Any, colour: str) -> None:
         ax.contour(mask.astype(float), levels=[0.5], colors=[colour], linewidths=0.9)
 
 
-def _shortened(name: str, n: int = 22) -> str:
+def _shortened(name: str, n: int = 34) -> str:
     return name if len(name) <= n else f"{name[: n - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 

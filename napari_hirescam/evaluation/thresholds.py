@@ -232,9 +232,12 @@ def tune(
 def mean_curve(curves: Sequence[FloatArray]) -> tuple[FloatArray, int]:
     """Mean over maps at each threshold, of those that are defined; and how many there are."""
     defined = [curve for curve in curves if np.isfinite(curve).any()]
-    if not defined:
-        return np.full(len(THRESHOLDS), np.nan), 0
-    return np.nanmean(defined, axis=0), len(defined)
+    mean: FloatArray = np.full(len(THRESHOLDS), np.nan)
+    if defined:
+        table = np.array(defined)
+        counts = np.isfinite(table).sum(axis=0)
+        np.divide(np.nansum(table, axis=0), counts, out=mean, where=counts > 0)
+    return mean, len(defined)
 
 
 def _best(curves: Sequence[FloatArray]) -> TunedThreshold | None:
@@ -242,7 +245,7 @@ def _best(curves: Sequence[FloatArray]) -> TunedThreshold | None:
     if not n:
         return None
     # Sums of many shares differ in their last bits where they should tie.
-    k = int(np.argmax(np.round(mean, 12)))
+    k = int(np.nanargmax(np.round(mean, 12)))
     return TunedThreshold(threshold=THRESHOLDS[k], mean=float(mean[k]), n=n)
 
 
