@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from napari_hirescam.attention.methods import METHODS
 from napari_hirescam.attention.raw import features_first
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TrainableMethod = Literal["hirescam", "gradcam"]
-AttentionScale = Literal["logit", "per_slice"]
+AttentionScale = Literal["logit", "per_slice", "per_cell"]
 #: As :data:`~napari_hirescam.training.linear_head.TOLERANCE`, in half precision.
 _HALF_TOLERANCE = 2e-2
 
@@ -63,7 +63,9 @@ class TrainableAttention:
     scale
         "logit": HiResCAM's cells sum to the logit less the bias. "per_slice": times the number of
         slices, which is the paper's scale, where each slice's cells sum to the slice's own score
-        less the bias and the CT's score is their mean.
+        less the bias and the CT's score is their mean. "per_cell": times the number of cells,
+        which does the same for a head that averages over the whole grid, whose cells would else
+        be too small for the mask loss to feel.
 
     Attributes
     ----------
@@ -95,7 +97,7 @@ class TrainableAttention:
     ) -> None:
         import torch
 
-        if method not in ("hirescam", "gradcam") or scale not in ("logit", "per_slice"):
+        if method not in get_args(TrainableMethod) or scale not in get_args(AttentionScale):
             raise ValueError(f"unknown method {method!r} or scale {scale!r}")
         if is_input(network, target_layer):
             raise SettingsError(
@@ -185,8 +187,8 @@ class TrainableAttention:
             maps = self._by_double_backward(logits, activation, with_graph=with_graph)
         else:
             maps = self._by_weights(self._weights, activation, n)
-        if self.scale == "per_slice":
-            maps = maps * maps.shape[2]
+        if self.scale != "logit":
+            maps = maps * (maps.shape[2] if self.scale == "per_slice" else maps[0, 0].numel())
         return logits, maps
 
     def _by_weights(self, weights: LinearWeights, activation: Tensor, n: int) -> Tensor:

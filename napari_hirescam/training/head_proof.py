@@ -137,7 +137,7 @@ def proven(
 
     with borrowed(network):
         captured = capture()
-        if captured.logits_node is None:
+        if not _leads_to_scores(captured):
             raise SettingsError(
                 run.target_layer,
                 "no gradient leads from the scores to its output",
@@ -150,3 +150,15 @@ def proven(
     # The pass that puts the head to the test sees nothing ahead of the layer; the trace does.
     traced = examine_head(run, run.target_layer)
     return (guarantee if traced.holds else traced), weights
+
+
+def _leads_to_scores(captured: Captured) -> bool:
+    """True if any score has a gradient with respect to the activation."""
+    import torch
+
+    if captured.logits_node is None:
+        return False
+    (gradient,) = torch.autograd.grad(
+        captured.logits.sum(), captured.activation, retain_graph=True, allow_unused=True
+    )
+    return gradient is not None
