@@ -26,14 +26,15 @@ def common_labels(
     CaseTableError
         There is none, or one that is wanted is missing.
     """
-    known = [label for label in classifier.labels if label in table.labels]
+    told = {label for case in table.cases for label in case.labels}
+    known = [label for label in classifier.labels if label in told]
     wanted = known if labels is None else list(dict.fromkeys(labels))
     missing = [label for label in wanted if label not in known]
     if missing or not wanted:
         raise CaseTableError(
             table.name,
             f"model and table do not both have {', '.join(missing) or 'any label'}: the model has "
-            f"{some_of(classifier.labels)}; the table has {some_of(table.labels)}",
+            f"{some_of(classifier.labels)}; the table tells of {some_of(sorted(told))}",
             "Name the table's columns as the model names its labels",
         )
     return tuple(label for label in classifier.labels if label in wanted)

@@ -102,7 +102,8 @@ def lead(result: CohortResult, figures: Figures) -> str:
             sentences.append(f"On the same maps {verdict}: {interval_text(row)}.")
     left_out = sum(problem.measured == "nothing" for problem in result.problems)
     if left_out:
-        sentences.append(f"{left_out} cases failed and are left out; they are listed below.")
+        what = "case failed and is" if left_out == 1 else "cases failed and are"
+        sentences.append(f"{left_out} {what} left out; the reasons stand below.")
     return " ".join(sentences)
 
 
