@@ -1,0 +1,96 @@
+"""``reproduce phantom``: the paper's four-way table on confounded phantoms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_hirescam.cli.common import errors_in_one_line, note
+from napari_hirescam.cli.reproduce import reproduce
+from napari_hirescam.cli.train import asked_by_ctrl_c
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from napari_hirescam.reproduce.phantom import Tell
+
+_INTERRUPTED = 130
+
+
+@reproduce.command("phantom")
+def phantom(
+    out: Annotated[Path, typer.Option("--out", help="folder for networks, report and figures")],
+    preset: Annotated[
+        str, typer.Option("--preset", help="'full': 25 minutes on two cores; 'small': 3")
+    ] = "full",
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="trainings of each network; default: 3")
+    ] = None,
+    mask_weight: Annotated[
+        float | None, typer.Option("--mask-weight", min=0, help="lambda; default: the preset's")
+    ] = None,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="that make phantoms")] = 2,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace results")] = False,
+) -> None:
+    """Train with and without the mask loss on phantoms that mislead, and measure the attention."""
+    with errors_in_one_line() as console:
+        from dataclasses import replace
+
+        from napari_hirescam.cli.common import require_known
+        from napari_hirescam.cli.report_tables import print_page
+        from napari_hirescam.errors import Cancelled
+        from napari_hirescam.reproduce.phantom import PRESETS, carry_out
+        from napari_hirescam.reproduce.phantom_figures import as_plain, work_out
+        from napari_hirescam.reproduce.phantom_page import make_page
+        from napari_hirescam.reproduce.results import (
+            how_it_was_made,
+            prepare_folder,
+            write_results,
+        )
+
+        require_known("--preset", [preset], PRESETS)
+        chosen = PRESETS[preset]
+        command = f"napari-hirescam reproduce phantom --preset {preset}"
+        if mask_weight is not None:
+            chosen = replace(chosen, mask_weight=mask_weight)
+            command += f" --mask-weight {mask_weight:g}"
+        n_seeds = seeds or chosen.seeds
+        command += f" --seeds {n_seeds}"
+        prepare_folder(out, overwrite=overwrite)
+        with asked_by_ctrl_c(console) as asked, _steps(console) as tell:
+            try:
+                outcome = carry_out(
+                    chosen,
+                    out,
+                    seeds=n_seeds,
+                    processes=processes,
+                    tell=tell,
+                    should_stop=asked,
+                )
+            except Cancelled:
+                note(console, "Stopped; nothing was reported.")
+                raise typer.Exit(_INTERRUPTED) from None
+        figures = work_out(outcome)
+        named = f"patients {chosen.cohort_seed}; trainings 0 to {n_seeds - 1}"
+        page = make_page(outcome, figures, how_it_was_made(command, named))
+        write_results(out, page, as_plain(figures))
+        print_page(page, out)
+
+
+@contextmanager
+def _steps(console: Console) -> Iterator[Tell]:
+    """Draw one progress bar for all that is done; yields what is told of each step."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("Making phantoms", total=None)
+
+        def tell(title: str, done: int, total: int) -> None:
+            bar.update(task, description=title, completed=done, total=total)
+
+        yield tell

@@ -1,0 +1,262 @@
+"""``reproduce phantom``: the paper's four-way table on confounded phantoms.
+
+AxialNet without and with the mask loss learns from phantoms in whom each finding comes with a cue
+outside its organ. HiResCAM and Grad-CAM of both networks are measured on test patients in whom
+the cue is as telling as in training, and on others in whom it says nothing
+(arXiv 2011.08891v2, Tables 1 and 2; 2111.12215).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from napari_hirescam.attention.stopping import ShouldStop
+from napari_hirescam.errors import SettingsError
+from napari_hirescam.reproduce.phantom_cohort import Cohorts, hold_all, make_cohorts
+
+if TYPE_CHECKING:
+    from napari_hirescam.evaluation.cohort import CohortResult
+    from napari_hirescam.training import EpochRecord, TrainingSettings
+
+WITHOUT, WITH = "no mask loss", "mask loss"
+NETWORKS = (WITHOUT, WITH)
+CONFOUNDED, UNCONFOUNDED = "confounded", "unconfounded"
+TEST_SETS = (CONFOUNDED, UNCONFOUNDED)
+METHODS = ("hirescam", "gradcam")
+
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How large the experiment is.
+
+    Parameters
+    ----------
+    train, valid, test
+        Patients; `test` in each of the two test sets.
+    agreement
+        Share of confounded patients in whom finding and cue agree.
+    spacing_mm
+        Of the phantoms and of the network's input.
+    shape
+        Slices, rows and columns of the input.
+    network
+        Arguments of AxialNet.
+    mask_weight
+        lambda of the network with mask loss.
+    epochs, batch_size, learning_rate
+        Of the trainings.
+    cohort_seed
+        Which patients.
+    n_replicates
+        Of the intervals.
+    seeds
+        Trainings of each of the two networks.
+    """
+
+    train: int
+    valid: int
+    test: int
+    epochs: int
+    agreement: float = 0.95
+    spacing_mm: tuple[float, float, float] = (4.0, 6.0, 6.0)
+    shape: tuple[int, int, int] = (75, 64, 64)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    mask_weight: float = 1 / 3
+    batch_size: int = 4
+    learning_rate: float = 3e-3
+    cohort_seed: int = 0
+    n_replicates: int = 1000
+    seeds: int = 3
+
+    def settings(self, name: str, seed: int) -> TrainingSettings:
+        """Settings of one training: the two networks differ in nothing but lambda."""
+        from napari_hirescam.training.settings_file import settings_of
+
+        return settings_of(
+            {
+                "name": f"phantom, {name}, seed {seed}",
+                "seed": seed,
+                "model": {
+                    "architecture": {"name": "axialnet", "arguments": dict(self.network)},
+                    "input": {
+                        "spacing_mm": self.spacing_mm,
+                        "shape": self.shape,
+                        "padding": -1000.0,
+                        "window_hu": (-1000.0, 800.0),
+                        "subtract": 0.449,
+                        "layout": "axial_triples",
+                    },
+                },
+                "loss": {"mask_weight": self.mask_weight if name == WITH else 0.0},
+                "optimizer": {
+                    "name": "adamw",
+                    "learning_rate": self.learning_rate,
+                    "weight_decay": 1e-4,
+                    "batch_size": self.batch_size,
+                    "warmup_share": 0.2,
+                },
+                "run": {"epochs": self.epochs, "patience": None, "flips": False,
+                        "accelerator": "cpu"},
+            },
+            "reproduce phantom",
+        )  # fmt: skip
+
+    def cohorts(self) -> Cohorts:
+        """Draw the patients."""
+        return make_cohorts(
+            self.train,
+            self.valid,
+            self.test,
+            seed=self.cohort_seed,
+            agreement=self.agreement,
+            spacing_mm=self.spacing_mm,
+        )
+
+
+_NETWORK = {
+    "grid": 12,
+    "trunk_channels": [24, 24, 24, 24],
+    "trunk_stages": 0,
+    "conv_channels": [24, 16],
+}
+PRESETS = {
+    "full": Preset(train=240, valid=60, test=80, epochs=20, network=_NETWORK, mask_weight=30.0),
+    "small": Preset(
+        train=80, valid=24, test=24, epochs=8, network=_NETWORK, mask_weight=30.0, seeds=1
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What the experiment gave.
+
+    Parameters
+    ----------
+    preset, seeds
+        How it was made.
+    cohorts
+        The patients; they hold no voxels any more.
+    results
+        (network, test set) -> what was measured, one for each seed.
+    histories
+        Network -> epochs of each seed.
+    """
+
+    preset: Preset
+    seeds: tuple[int, ...]
+    cohorts: Cohorts
+    results: Mapping[tuple[str, str], tuple[CohortResult, ...]]
+    histories: Mapping[str, tuple[tuple[EpochRecord, ...], ...]]
+
+
+def carry_out(
+    preset: Preset,
+    out: Path,
+    *,
+    seeds: int,
+    processes: int = 1,
+    tell: Tell | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Outcome:
+    """Make the phantoms, train, measure.
+
+    Parameters
+    ----------
+    preset
+        How large.
+    out
+        Folder; the trained networks are left in ``models``.
+    seeds
+        Trainings of each of the two networks: 0, 1, ...; they differ in first weights and in the
+        order of the patients, not in the patients.
+    processes
+        That make phantoms.
+    tell
+        Called with (what is done, steps done, steps in all).
+    should_stop
+        Asked often.
+
+    Raises
+    ------
+    SettingsError
+        A package is missing, or the folder holds something else.
+    Cancelled
+        `should_stop` said so.
+    """
+    from napari_hirescam.evaluation.cohort import evaluate_cohort
+    from napari_hirescam.models import load_model
+    from napari_hirescam.training import train
+
+    if seeds < 1:
+        raise SettingsError("--seeds", f"{seeds} trainings teach nothing", "Ask for 1 or more")
+    say = tell or (lambda _what, _done, _total: None)
+    wanted = {
+        (name, seed): preset.settings(name, seed) for seed in range(seeds) for name in NETWORKS
+    }
+    cohorts = preset.cohorts()
+    confounded, unconfounded = hold_all(
+        (cohorts.confounded, cohorts.unconfounded),
+        processes=processes,
+        progress=lambda done, total: say("Making phantoms", done, total),
+        should_stop=should_stop,
+    )
+    results: dict[tuple[str, str], list[CohortResult]] = {}
+    histories: dict[str, list[tuple[EpochRecord, ...]]] = {}
+    for (name, seed), settings in wanted.items():
+        which = f"{name}, seed {seed}"
+        folder = _folder_of_model(out, name, seed)
+        with TemporaryDirectory(dir=out, prefix=".training-") as scratch:
+            trained = train(
+                settings,
+                confounded,
+                out=Path(scratch) / "run",
+                progress=lambda done, total, w=which: say(f"Training: {w}", done, total),
+                should_stop=should_stop,
+            )
+            shutil.move(trained.model_folder, folder)
+        histories.setdefault(name, []).append(trained.history)
+        classifier = load_model(folder, device="cpu")
+        thresholds = None
+        for part, table in ((CONFOUNDED, confounded), (UNCONFOUNDED, unconfounded)):
+            found = evaluate_cohort(
+                classifier,
+                table,
+                methods=METHODS,
+                split="test",
+                tune_on="valid",
+                thresholds=thresholds,
+                prepared=True,
+                progress=lambda done, total, w=which: say(f"Measuring: {w}", done, total),
+                should_stop=should_stop,
+            )
+            # Tuned on confounded validation patients, as everything is but the last test.
+            thresholds = found.thresholds
+            results.setdefault((name, part), []).append(found)
+    return Outcome(
+        preset,
+        tuple(range(seeds)),
+        cohorts,
+        {key: tuple(found) for key, found in results.items()},
+        {name: tuple(epochs) for name, epochs in histories.items()},
+    )
+
+
+def _folder_of_model(out: Path, name: str, seed: int) -> Path:
+    """Where a network is left; one of an earlier run makes room."""
+    folder = out / "models" / f"{name.replace(' ', '_')}_seed{seed}"
+    if folder.exists():
+        if not (folder / "model.yaml").is_file():
+            raise SettingsError(
+                folder, "it is no model folder of an earlier run", "Choose another --out"
+            )
+        shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return folder
