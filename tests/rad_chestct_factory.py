@@ -68,12 +68,11 @@ def scan(folder, accession, voxels):
     )
 
 
-def chest(seed, findings, shape):
-    """A phantom's voxels at 0.8 mm, the middle of the chest cut to a shape."""
-    made = make_phantom(seed, findings, spacing_mm=(5.0, 4.0, 4.0)).volume
+def at_08_mm(volume, shape):
+    """Cut the middle out of a volume, at 0.8 mm."""
     middle = [-(n - 1) / 2 for n in shape]
     target = Grid(shape, scaling((SPACING_MM,) * 3) @ translation(middle))
-    return resample(made.voxels, made.affine, target, outside=-1000)
+    return resample(volume.voxels, volume.affine, target, outside=-1000)
 
 
 #: What a report says of a phantom's finding: columns that are 1, given the side.
@@ -103,7 +102,7 @@ def cohort(folder, train=4, valid=2, test=2, shape=(96, 104, 104), seed=0):
             # Every other case has each finding, so that none is absent or present throughout.
             names = list(REPORTED)
             findings = [name for j, name in enumerate(names) if (k + j) % 2]
-            phantom = make_phantom(number, findings, spacing_mm=(8.0, 8.0, 8.0))
+            phantom = make_phantom(number, findings, spacing_mm=(6.0, 6.0, 6.0))
             reports[accession] = []
             for name in findings:
                 mask = phantom.findings[name]
@@ -111,8 +110,7 @@ def cohort(folder, train=4, valid=2, test=2, shape=(96, 104, 104), seed=0):
                     here = (mask & phantom.organs[f"{side}_lung"]).any()
                     if "{side}" not in REPORTED[name] or here:
                         reports[accession].append(REPORTED[name].format(side=side))
-            voxels = chest(number, findings, shape)
-            scan(folder, accession, voxels)
+            scan(folder, accession, at_08_mm(phantom.volume, shape))
             patients[accession] = f"mrn{rng.integers(10**5):05d}-{number}"
             shapes[accession] = shape
             number += 1
