@@ -63,7 +63,7 @@ class DrawnCase(Case):
     has_organs: bool = True
     doubts: tuple[str, ...] = ()
     broken: str = ""
-    read: list[str] = field(default_factory=list)
+    read: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def ct(self) -> Volume:
         self.read.append(self.name)

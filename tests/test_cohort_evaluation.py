@@ -286,3 +286,70 @@ class TestFiles:
 
     def test_labels_keep_the_order_of_the_model(self, result):
         assert result.labels == LABELS
+
+
+class TestInterrupted:
+    def settings(self, folder):
+        return {"methods": ("hirescam", "gradcam"), "keep_in": folder}
+
+    def interrupted(self, folder, after=4):
+        """Run until the fourth case is done; the cases it read."""
+        cases = (*valid(), *judged())
+        done = []
+        with pytest.raises(Cancelled):
+            evaluate_cohort(
+                bright_and_dark(), study(*cases), **self.settings(folder),
+                progress=lambda n, _total: done.append(n),
+                should_stop=lambda: bool(done) and done[-1] >= 1000 * after,
+            )  # fmt: skip
+        return cases
+
+    def test_it_goes_on_where_it_stopped_with_the_same_result(self, result, tmp_path):
+        self.interrupted(tmp_path / "kept")
+        cases = (*valid(), *judged())
+        again = evaluate_cohort(
+            bright_and_dark(), study(*cases), **self.settings(tmp_path / "kept")
+        )
+        # What was measured is not explained again, but for the pictures of best and worst.
+        assert [one.name for one in cases if not one.read] == ["v1", "v2"]
+        pd.testing.assert_frame_equal(again.records, result.records)
+        assert again.thresholds == result.thresholds
+        assert [p.case for p in again.gallery.worst(1)] == ["t2"]
+        assert again.gallery.best(1)[0].maps["hirescam"].tolist() == (
+            result.gallery.best(1)[0].maps["hirescam"].tolist()
+        )
+
+    def test_what_was_measured_otherwise_or_of_other_cases_is_not_taken(self, tmp_path):
+        self.interrupted(tmp_path / "kept")
+        cases = (*valid(), *judged())
+        evaluate_cohort(
+            bright_and_dark(gain=2.0), study(*cases), **self.settings(tmp_path / "kept")
+        )
+        assert all(one.read for one in cases)
+        changed = case("v1", "valid", {INSIDE: 1.0, OUTSIDE: 0.3}, bright=True)
+        evaluate_cohort(
+            bright_and_dark(), study(changed, valid()[1], *judged()),
+            **self.settings(tmp_path / "kept"),
+        )  # fmt: skip
+        assert changed.read
+
+    def test_a_damaged_file_is_measured_again(self, tmp_path, result):
+        self.interrupted(tmp_path / "kept")
+        for file in (tmp_path / "kept").glob("*.json"):
+            file.write_bytes(file.read_bytes()[:-20])
+        cases = (*valid(), *judged())
+        again = evaluate_cohort(
+            bright_and_dark(), study(*cases), **self.settings(tmp_path / "kept")
+        )
+        assert all(one.read for one in cases)
+        pd.testing.assert_frame_equal(again.records, result.records)
+
+    def test_once_the_results_are_written_nothing_is_kept(self, tmp_path):
+        out = tmp_path / "out"
+        self.interrupted(out / ".unfinished")
+        assert list((out / ".unfinished").iterdir())
+        result = evaluate_cohort(
+            bright_and_dark(), study(*valid(), *judged()), **self.settings(out / ".unfinished")
+        )
+        save_cohort(result, out, n_replicates=20)
+        assert sorted(path.name for path in out.iterdir()) == sorted(NAMES)

@@ -100,13 +100,20 @@ def evaluate_command(
 ) -> None:
     """Measure a model over many cases, with thresholds tuned on others.
 
+    An evaluation that was interrupted goes on where it stopped when it is run again.
+
     Writes a report (report.html), the figures (summary.csv, .parquet), those of each map
     (cases.parquet), and the thresholds that were tuned (thresholds.json).
     """
     with errors_in_one_line() as console:
         from napari_hirescam.attention import METHODS
         from napari_hirescam.evaluation.cohort import evaluate_cohort
-        from napari_hirescam.evaluation.cohort_files import REPORT, prepare_folder, save_cohort
+        from napari_hirescam.evaluation.cohort_files import (
+            REPORT,
+            UNFINISHED,
+            prepare_folder,
+            save_cohort,
+        )
         from napari_hirescam.evaluation.cohort_tables import Figures
         from napari_hirescam.evaluation.thresholds import FrozenThresholds
         from napari_hirescam.organs.allowed import read_allowed
@@ -142,6 +149,7 @@ def evaluate_command(
                 find_missing_organs=find_organs,
                 removal=removal,
                 prepared=classifier.device == "cpu",
+                keep_in=out / UNFINISHED,
                 progress=tell,
             )
         for problem in result.problems[:_NAMED]:

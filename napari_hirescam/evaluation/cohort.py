@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from napari_hirescam import __version__
 from napari_hirescam.attention.result import PlacementName
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.cases import CaseTable, Split
-from napari_hirescam.errors import Cancelled, CaseTableError, HirescamError, SettingsError
 from napari_hirescam.evaluation.cohort_case import CaseMeasurer, CaseProblem, MeasuredCase
 from napari_hirescam.evaluation.cohort_checks import (
     check_options,
@@ -18,6 +18,8 @@ from napari_hirescam.evaluation.cohort_checks import (
     some_of,
     tuning_cases,
 )
+from napari_hirescam.evaluation.cohort_run import CohortRun
+from napari_hirescam.evaluation.cohort_store import CaseStore
 from napari_hirescam.evaluation.gallery import Gallery
 from napari_hirescam.evaluation.intervals import N_REPLICATES, SEED
 from napari_hirescam.evaluation.map_regions import Rule
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_hirescam.models import Classifier
-
-#: Steps of the progress of one case.
-_PARTS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +117,7 @@ def evaluate_cohort(
     find_missing_organs: bool = False,
     removal: bool = False,
     prepared: bool = False,
+    keep_in: Path | None = None,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> CohortResult:
@@ -153,6 +153,9 @@ def evaluate_cohort(
         Remove cells as well (deletion and insertion); slow.
     prepared
         Run a faster copy of the network; pays from a few cases on.
+    keep_in
+        Folder in which each case is kept as soon as it is measured. What an earlier run kept
+        there of the same cases, measured in the same way, is not measured again.
     progress, should_stop
         Called with (done, total); asked often.
 
@@ -184,7 +187,7 @@ def evaluate_cohort(
     usual = allowed_organs(chosen, allowed or {}, classifier.spec.organs, everyone=False)
     considered = (*test.cases, *(tuning_table.cases if tuning_table else ()))
     refuse_without_organ(table, considered, chosen, usual)
-    run = _Run(
+    run = CohortRun(
         CaseMeasurer(
             classifier,
             chosen,
@@ -198,7 +201,18 @@ def evaluate_cohort(
         len(considered),
         progress or (lambda _done, _total: None),
         should_stop or (lambda: False),
-    )
+        None if keep_in is None else CaseStore(keep_in, {
+            "software": __version__,
+            "network": digest,
+            "layer": classifier.spec.target_layer,
+            "labels": chosen,
+            "methods": tuple(methods),
+            "organs": {label: list(names) for label, names in usual.items()},
+            "rule": rule,
+            "find_missing_organs": find_missing_organs,
+            "removal": removal,
+        }),
+    )  # fmt: skip
     tuning: tuple[MeasuredCase, ...] = ()
     if tuning_table is not None:
         tuning = run.over(tuning_table, placement, None, None)
@@ -228,61 +242,6 @@ def evaluate_cohort(
         gallery=gallery,
         facts=_facts(classifier, table, chosen, cases[0], rule),
     )
-
-
-@dataclass
-class _Run:
-    """Cases measured one after the other, with one progress for all of them."""
-
-    measurer: CaseMeasurer
-    n_cases: int
-    progress: Progress
-    should_stop: ShouldStop
-    done: int = 0
-    problems: list[CaseProblem] = field(default_factory=list)
-
-    def over(
-        self,
-        table: CaseTable,
-        placement: PlacementName | None,
-        thresholds: FrozenThresholds | None,
-        gallery: Gallery | None,
-    ) -> tuple[MeasuredCase, ...]:
-        """Measure all cases of a table that can be; what was wrong goes to `problems`."""
-        # Removing cells is for the figures, not for the thresholds.
-        is_tuning = thresholds is None
-        measurer = replace(self.measurer, removal=False) if is_tuning else self.measurer
-        measured: list[MeasuredCase] = []
-        failed: list[CaseProblem] = []
-        for case in table.cases:
-            if self.should_stop():
-                raise Cancelled("the evaluation was cancelled")
-            try:
-                found, problems = measurer.measure(
-                    case, placement, thresholds, gallery, self._tell, self.should_stop
-                )
-            except SettingsError:
-                raise
-            except HirescamError as exc:
-                failed.append(CaseProblem(case.name, case.split, exc.reason, "nothing"))
-            else:
-                measured.append(found)
-                self.problems += problems
-            self.done += 1
-            self._tell(0, 1)
-        if not measured:
-            raise CaseTableError(
-                table.name,
-                f"none of its {len(table.cases)} cases could be measured; "
-                f"{failed[0].case}: {failed[0].reason}",
-                "Mend the cases, or the table",
-            )
-        self.problems += failed
-        return tuple(measured)
-
-    def _tell(self, done: int, total: int) -> None:
-        within = min(_PARTS - 1, _PARTS * done // max(total, 1))
-        self.progress(_PARTS * self.done + within, _PARTS * self.n_cases)
 
 
 def _facts(

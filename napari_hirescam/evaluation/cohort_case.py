@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_hirescam.attention import Explanation, explain
 from napari_hirescam.attention.result import PlacementName
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.cases import Case, Split
-from napari_hirescam.errors import HirescamError, InputError
+from napari_hirescam.errors import HirescamError, InputError, OrganError
 from napari_hirescam.evaluation.case_measures import MapMeasures, measure_case
 from napari_hirescam.evaluation.gallery import Gallery, Snapshot, snapshot
 from napari_hirescam.evaluation.map_regions import Rule
@@ -144,7 +145,8 @@ class CaseMeasurer:
                 for row in measured
             ]
         if gallery is not None and organs is not None:
-            self._show(gallery, case, volume, explanation, where, organs, lesions, measured)
+            picture = partial(_picture, case.name, volume, explanation, where, organs, lesions)
+            _offer(gallery, measured, picture)
         state = explanation.guarantee
         return (
             MeasuredCase(
@@ -216,34 +218,62 @@ class CaseMeasurer:
             row, deletion=found.curves.area("deletion"), insertion=found.curves.area("insertion")
         )
 
-    def _show(
-        self,
-        gallery: Gallery,
-        case: Case,
-        volume: Volume,
-        explanation: Explanation,
-        placement: PlacementName,
-        organs: OrganMap,
-        lesions: Mapping[str, BoolArray],
-        measured: list[MapMeasures],
+    def show_again(
+        self, gallery: Gallery, case: Case, measured: MeasuredCase, should_stop: ShouldStop
     ) -> None:
-        by_label: dict[str, list[MapMeasures]] = {}
-        for row in measured:
-            if row.present and row.organs:
-                by_label.setdefault(row.label, []).append(row)
-        for label, rows in by_label.items():
-            first = rows[0]
+        """Offer the maps of a case whose figures are known; explains it if a picture is wanted."""
 
-            def take(label: str = label, rows: list[MapMeasures] = rows) -> Snapshot:
-                return snapshot(
-                    case.name,
-                    volume,
-                    {row.method: explanation.map(label, row.method, placement) for row in rows},
-                    organs.mask(rows[0].organs),
-                    lesions.get(label),
-                    organs=rows[0].organs,
-                    shares={row.method: row.share_inside for row in rows},
-                    chance=rows[0].chance_share,
-                )
+        def take(rows: list[MapMeasures]) -> Snapshot:
+            volume = case.ct()
+            explanation = explain(
+                volume,
+                self.classifier,
+                methods=self.methods,
+                prepared=self.prepared,
+                should_stop=should_stop,
+            )
+            organs, _problems = self._organs(case, volume, should_stop)
+            if organs is None:
+                raise OrganError(case.name, "its organs are gone", "Give its masks again")
+            return _picture(
+                case.name, volume, explanation, measured.placement, organs,
+                case.lesions(volume), rows,
+            )  # fmt: skip
 
-            gallery.offer(label, first.share_inside, take)
+        _offer(gallery, measured.rows, take)
+
+
+def _offer(
+    gallery: Gallery,
+    measured: Sequence[MapMeasures],
+    take: Callable[[list[MapMeasures]], Snapshot],
+) -> None:
+    """Offer the maps of each label that is there; the first method decides."""
+    by_label: dict[str, list[MapMeasures]] = {}
+    for row in measured:
+        if row.present and row.organs:
+            by_label.setdefault(row.label, []).append(row)
+    for label, rows in by_label.items():
+        gallery.offer(label, rows[0].share_inside, partial(take, rows))
+
+
+def _picture(
+    case: str,
+    volume: Volume,
+    explanation: Explanation,
+    placement: PlacementName,
+    organs: OrganMap,
+    lesions: Mapping[str, BoolArray],
+    rows: list[MapMeasures],
+) -> Snapshot:
+    label = rows[0].label
+    return snapshot(
+        case,
+        volume,
+        {row.method: explanation.map(label, row.method, placement) for row in rows},
+        organs.mask(rows[0].organs),
+        lesions.get(label),
+        organs=rows[0].organs,
+        shares={row.method: row.share_inside for row in rows},
+        chance=rows[0].chance_share,
+    )

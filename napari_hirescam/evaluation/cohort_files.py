@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from napari_hirescam.errors import SettingsError
 from napari_hirescam.evaluation.cohort_frame import pandas, records
 from napari_hirescam.evaluation.cohort_report import build_page
+from napari_hirescam.evaluation.cohort_store import CaseStore
 from napari_hirescam.evaluation.intervals import N_REPLICATES, SEED
 from napari_hirescam.evaluation.page import missing_extra, render
 from napari_hirescam.safe_write import Section, write_file
@@ -26,6 +27,8 @@ SUMMARY = "summary.parquet"
 SUMMARY_TEXT = "summary.csv"
 THRESHOLDS = "thresholds.json"
 REPORT = "report.html"
+#: Cases of an evaluation that is under way, or was interrupted.
+UNFINISHED = ".unfinished"
 NAMES = (CASES, TUNING, SUMMARY, SUMMARY_TEXT, THRESHOLDS, REPORT)
 
 
@@ -122,6 +125,7 @@ def save_cohort(
     _write(folder, contents.items(), overwrite=overwrite)
     if not result.tuning:
         (folder / TUNING).unlink(missing_ok=True)  # of an earlier run, and not of this one
+    CaseStore(folder / UNFINISHED, {}).clear()
     return [folder / name for name in contents]
 
 
