@@ -17,7 +17,8 @@ from napari_hirescam.models import load_model
 from napari_hirescam.organs import OrganMap
 from napari_hirescam.organs.partition import VALUES
 from napari_hirescam.reproduce import rad_chestct
-from napari_hirescam.reproduce.rad_chestct import WITH, WITHOUT, Recipe, carry_out, make_page
+from napari_hirescam.reproduce.rad_chestct import WITH, WITHOUT, Recipe, carry_out
+from napari_hirescam.reproduce.rad_chestct_page import make_page
 from tests.rad_chestct_factory import REPORTED, cohort
 
 pytest.importorskip("lightning")

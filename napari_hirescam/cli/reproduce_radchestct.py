@@ -80,7 +80,8 @@ def rad_chestct(
         from napari_hirescam.cli.common import require_known
         from napari_hirescam.cli.report_tables import print_page
         from napari_hirescam.errors import Cancelled
-        from napari_hirescam.reproduce.rad_chestct import Recipe, carry_out, make_page
+        from napari_hirescam.reproduce.rad_chestct import Recipe, carry_out
+        from napari_hirescam.reproduce.rad_chestct_page import make_page
         from napari_hirescam.reproduce.results import (
             how_it_was_made,
             prepare_folder,
