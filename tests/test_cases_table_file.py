@@ -397,3 +397,23 @@ def test_a_real_series_is_read_by_a_table_and_nothing_else_names_it(shared_dir, 
     organs = cases.cases[0].organs(ct)
     assert organs.grid.same_place_as(ct.grid)
     assert organs.labels.any()
+
+
+def test_the_example_in_the_documentation_is_read(study):
+    text = (Path(__file__).parents[1] / "docs" / "cases.md").read_text(encoding="utf-8")
+    example = text.partition("```csv\n")[2].partition("```")[0]
+    for folder in ("scans", "masks", "masks/002", "lesions"):
+        (study / folder).mkdir()
+    for name in ("001", "004"):
+        write_volume(study / "scans" / f"{name}.nii.gz", HU, GRID)
+        write_volume(study / "masks" / f"{name}.nii.gz", 9 + ORGANS, GRID)
+    write_volume(study / "lesions" / "004_mass.nii.gz", MASS, GRID)
+    (study / "scans" / "002").mkdir()
+    (study / "scans" / "003.npz").touch()
+    (study / "organs.csv").write_text("organ,values\nlungs,10;12\n")
+    cases = read(study, example)
+    assert cases.labels == ("mass", "pleural_effusion")
+    assert [case.split for case in cases.cases] == ["train", "train", "valid", "test"]
+    assert cases.cases[1].labels == {"mass": False}
+    np.testing.assert_array_equal(cases.cases[3].lesions()["mass"], MASS == 1)
+    np.testing.assert_array_equal(cases.cases[3].organs().mask(["lungs"]), ORGANS != 2)
