@@ -73,6 +73,13 @@ def evaluate_command(
     find_organs: Annotated[
         bool, typer.Option("--find-organs", help="find the organs of cases without masks")
     ] = False,
+    organs_cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--organs-cache",
+            help="find the organs of every case, with masks or without, and keep them here",
+        ),
+    ] = None,
     placement: Annotated[
         Literal["receptive_field", "stretch"] | None,
         typer.Option(help="where cells lie: their receptive field, or stretched as in the paper"),
@@ -107,6 +114,7 @@ def evaluate_command(
     """
     with errors_in_one_line() as console:
         from napari_hirescam.attention import METHODS
+        from napari_hirescam.cases import with_found_organs
         from napari_hirescam.evaluation.cohort import evaluate_cohort
         from napari_hirescam.evaluation.cohort_files import (
             REPORT,
@@ -132,6 +140,8 @@ def evaluate_command(
         require_known("--label", label or [], classifier.labels)
         organs = None if allowed is None else read_allowed(allowed, classifier.labels)
         table = _table(classifier, data, phantoms, seed, only_present=only_present)
+        if organs_cache is not None:
+            table = with_found_organs(table, organs_cache)
         for text in table.notes:
             note(console, text)
         with progress_bar(console, "Evaluating") as tell:

@@ -177,7 +177,7 @@ def evaluate_cohort(
     digest = network_digest(classifier)
     tuning_table = None
     if thresholds is None:
-        tuning_table = tuning_cases(table, test, split, tune_on, chosen)
+        tuning_table = tuning_cases(table, split, tune_on, chosen)
     else:
         placement = placement or thresholds.placement
         layer = classifier.spec.target_layer

@@ -115,9 +115,11 @@ def _scores(result: CohortResult, figures: Figures, intervals: str) -> Section:
         )
         if np.isfinite(auroc["value"]):
             drawn.append((name, auroc["value"], auroc["low"], auroc["high"]))
+    header = ("finding", "present", "cases", "AUROC", "average precision", "its chance", "remark")
+    with_remarks = len(header) if any(row[-1] for row in rows) else -1
     table = Table(
-        ("finding", "present", "cases", "AUROC", "average precision", "its chance", "remark"),
-        tuple(rows),
+        header[:with_remarks],
+        tuple(row[:with_remarks] for row in rows),
         f"{intervals} Macro: mean over findings; micro: all findings' scores together. Chance is "
         "0.5 for AUROC, and the share of cases with the finding for average precision.",
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _NAN = float("nan")
 #: Intervals no wider than this are written to three digits.
-_NARROW = 0.1
+_NARROW = 0.02
 
 
 class Figures:
