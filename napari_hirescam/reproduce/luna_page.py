@@ -154,9 +154,7 @@ def page_of(
             figures=tuple(Figure(png, name) for name, png in pictures.items()),
         )
     )
-    return Page(
-        "Where a nodule network looks", _lead(crops, scans, label), facts, tuple(sections)
-    )
+    return Page("Where a nodule network looks", _lead(crops, scans, label), facts, tuple(sections))
 
 
 def _lead(crops: list[Summary], scans: list[Row], label: str) -> str:

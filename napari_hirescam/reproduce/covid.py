@@ -1,0 +1,351 @@
+"""``reproduce covid``: what the mask loss costs and what it buys, on real chest slices.
+
+A small network tells infected slices from others, trained with several weights of the mask loss
+and tested on a patient that it has not seen. Is attention outside the lungs given up for free?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_hirescam.attention.stopping import Progress, ShouldStop
+from napari_hirescam.errors import Cancelled, OrganError
+from napari_hirescam.evaluation.localisation import chance_share, share_inside
+from napari_hirescam.reproduce.covid_data import Chest, Lungs
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from napari_hirescam.training.attention import TrainableAttention
+
+METHODS = ("hirescam", "gradcam")
+#: Weights of the mask loss that are compared.
+LAMBDAS = (0.0, 0.02, 0.1, 0.3)
+LABEL = "infected"
+_ARCHITECTURE = "monai.Classifier"
+_ARGUMENTS = {
+    "channels": [16, 32, 32],
+    "strides": [2, 2, 2],
+    "num_res_units": 0,
+    "act": "RELU",
+    "norm": "BATCH",
+}
+_WINDOW_HU = (-1000.0, 400.0)
+_BODY_HU = -400
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class CovidSettings:
+    """How the networks are trained.
+
+    Parameters
+    ----------
+    lambdas
+        Weights of the mask loss.
+    seeds
+        Each draws other first weights and another order of the slices.
+    side
+        Rows and columns that slices are averaged down to.
+    epochs, batch_size, learning_rate
+        Fixed beforehand and the same for all: no patient is left to stop early by.
+    """
+
+    lambdas: tuple[float, ...] = LAMBDAS
+    seeds: tuple[int, ...] = (0, 1, 2)
+    side: int = 64
+    epochs: int = 8
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """Slices of one patient as a network sees them, and where lungs and body lie on its cells.
+
+    Parameters
+    ----------
+    images
+        float32 [n, 1, side, side].
+    infected
+        bool [n].
+    lungs, body
+        Share of each cell inside, [n, h, w].
+    """
+
+    images: Tensor
+    infected: npt.NDArray[np.bool_]
+    lungs: npt.NDArray[np.float64]
+    body: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SliceRow:
+    """One slice of the patient left out, seen by one network.
+
+    Parameters
+    ----------
+    patient, index, mask_weight, seed
+        Which slice, which network.
+    infected, logit
+        The truth, and the score.
+    hirescam, gradcam
+        Share of the map's positive attention inside the lungs; NaN without a positive cell.
+    chance, chance_in_body
+        Share of an even map over the slice, and over the body's cells.
+    residual
+        sum(HiResCAM) + bias - logit.
+    """
+
+    patient: str
+    index: int
+    mask_weight: float
+    seed: int
+    infected: bool
+    logit: float
+    hirescam: float
+    gradcam: float
+    chance: float
+    chance_in_body: float
+    residual: float
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A slice to be drawn: its maps by mask weight and method, positive, 0 to 1."""
+
+    chest: Chest
+    index: int
+    maps: dict[tuple[float, str], npt.NDArray[np.floating]] = field(default_factory=dict)
+
+
+def with_lungs(
+    chests: Sequence[Chest], lungs: Lungs, progress: Progress | None = None
+) -> tuple[tuple[Chest, ...], tuple[str, ...]]:
+    """Give chests the lungs that are asked for; and say what is in doubt of them.
+
+    Raises
+    ------
+    OrganError
+        PARTITION does not find the lungs of a patient.
+    """
+    from napari_hirescam.organs import find_organs
+
+    if lungs == "threshold":
+        return tuple(chests), ()
+    found, doubts = [], []
+    for done, chest in enumerate(chests):
+        if progress is not None:
+            progress(done, len(chests))
+        try:
+            organs = find_organs(chest.volume())
+        except OrganError as exc:
+            raise OrganError(
+                chest.name, exc.reason, "Take the file's own lungs with --lungs threshold"
+            ) from exc
+        doubts += [f"{chest.name}: {doubt}" for doubt in organs.doubts]
+        found.append(chest.with_lungs(organs.mask(["lungs"])))
+    return tuple(found), tuple(doubts)
+
+
+def slices_of(chest: Chest, side: int, cells: tuple[int, int]) -> Slices:
+    """Average a patient's slices down and lay lungs and body over the cells.
+
+    The cells are stretched over the slice, as in the paper.
+    """
+    import torch
+    from scipy import ndimage
+    from torch.nn.functional import adaptive_avg_pool2d
+
+    low, high = _WINDOW_HU
+    hu = torch.from_numpy(chest.hu.astype(np.float32)).clamp(low, high)
+    images = adaptive_avg_pool2d(hu[:, None], side)
+    body = np.zeros(chest.hu.shape, dtype=bool)
+    for index, plane in enumerate(chest.hu > _BODY_HU):
+        parts, count = ndimage.label(plane)
+        if count:
+            largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+            body[index] = ndimage.binary_fill_holes(parts == largest)
+
+    def on_cells(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        pooled = adaptive_avg_pool2d(torch.from_numpy(mask.astype(np.float64))[:, None], cells)
+        shares: npt.NDArray[np.float64] = pooled[:, 0].numpy()
+        return shares
+
+    return Slices(
+        (images - low) / (high - low) - _HALF,
+        chest.infected,
+        on_cells(chest.lungs),
+        on_cells(body),
+    )
+
+
+def allowed_cells(slices: Slices) -> npt.NDArray[np.bool_]:
+    """Cells where attention may lie, [n, 1, 1, h, w]: half in the lungs; none without infection."""
+    allowed: npt.NDArray[np.bool_] = (slices.lungs >= _HALF) & slices.infected[:, None, None]
+    return allowed[:, None, None]
+
+
+def make_network(side: int, seed: int) -> tuple[nn.Module, TrainableAttention]:
+    """Build the small network, its first weights drawn from the seed, and its attention."""
+    import torch
+
+    from napari_hirescam.models.architectures import build_by_name, default_target_layer
+    from napari_hirescam.models.spec import InputSpec
+    from napari_hirescam.training.attention import TrainableAttention
+
+    given = InputSpec(shape=(1, side, side), layout="slice")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = build_by_name(_ARCHITECTURE, 1, dict(_ARGUMENTS), Path(_ARCHITECTURE), given)
+    layer = default_target_layer(network)
+    if layer is None:
+        raise ValueError(f"the layer to explain of {_ARCHITECTURE} is not known")
+    return network, TrainableAttention(network, layer, (1, 1, side, side))
+
+
+def leave_one_out(
+    chests: Sequence[Chest],
+    settings: CovidSettings,
+    *,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> tuple[tuple[SliceRow, ...], tuple[Seen, ...], str]:
+    """Train on all patients but one, test on that one; for each, each lambda and each seed.
+
+    Patients without slices of both kinds are never left out: they tell nothing of the area under
+    the curve.
+
+    Returns
+    -------
+    A row for each slice and network; a slice of each patient with its maps by the networks of
+    the first seed; the guarantee in words.
+
+    Raises
+    ------
+    Cancelled
+        `should_stop` said so.
+    AttributionError
+        A loss became infinite.
+    """
+    _, attention = make_network(settings.side, 0)
+    cells = (attention.cells[1], attention.cells[2])
+    prepared = {chest.name: slices_of(chest, settings.side, cells) for chest in chests}
+    left_out = [chest for chest in chests if chest.is_labelled]
+    seen = {chest.name: Seen(chest, _most_lung(prepared[chest.name])) for chest in left_out}
+    runs = [(c, w, s) for c in left_out for w in settings.lambdas for s in settings.seeds]
+    rows: list[SliceRow] = []
+    for done, (chest, weight, seed) in enumerate(runs):
+        if should_stop is not None and should_stop():
+            raise Cancelled("the experiment was cancelled")
+        network, attention = make_network(settings.side, seed)
+        others = [prepared[other.name] for other in chests if other is not chest]
+        _train(network, attention, others, weight, seed, settings, should_stop)
+        found, maps = _test(network, attention, chest.name, prepared[chest.name], weight, seed)
+        rows += found
+        if seed == settings.seeds[0]:
+            for method, stack in maps.items():
+                seen[chest.name].maps[weight, method] = stack[seen[chest.name].index]
+        if progress is not None:
+            progress(done + 1, len(runs))
+    state = attention.guarantee.state.value
+    return tuple(rows), tuple(seen.values()), f"{state}: {attention.guarantee.reason}"
+
+
+def _most_lung(slices: Slices) -> int:
+    lung = np.where(slices.infected, slices.lungs.sum(axis=(1, 2)), -1.0)
+    return int(np.argmax(lung))
+
+
+def _train(
+    network: nn.Module,
+    attention: TrainableAttention,
+    patients: Sequence[Slices],
+    weight: float,
+    seed: int,
+    settings: CovidSettings,
+    should_stop: ShouldStop | None,
+) -> None:
+    import torch
+    from torch.utils.data import TensorDataset
+
+    from napari_hirescam.reproduce.image_training import ImageTraining, train_on_images
+
+    images = torch.cat([part.images for part in patients])
+    infected = np.concatenate([part.infected for part in patients])
+    allowed = np.concatenate([allowed_cells(part) for part in patients])
+    train_on_images(
+        network,
+        TensorDataset(
+            images, torch.from_numpy(infected[:, None]).float(), torch.from_numpy(allowed)
+        ),
+        ImageTraining(
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            mask_weight=weight,
+            flips=True,
+            seed=seed,
+        ),
+        attention=attention,
+        should_stop=should_stop,
+    )
+
+
+def _test(
+    network: nn.Module,
+    attention: TrainableAttention,
+    name: str,
+    slices: Slices,
+    weight: float,
+    seed: int,
+) -> tuple[list[SliceRow], dict[str, npt.NDArray[np.floating]]]:
+    """Measure the maps of all slices of a patient; the maps too, positive and 0 to 1."""
+    import torch
+
+    from napari_hirescam.attention import attention_maps
+    from napari_hirescam.training.attention import TrainableAttention
+
+    network.eval()
+    layer, images = attention.target_layer, slices.images
+    averaged = TrainableAttention(network, layer, (1, *images.shape[1:]), method="gradcam")
+    with torch.no_grad():
+        logits, hirescam = attention(images)
+        maps = {"hirescam": hirescam, "gradcam": averaged(images)[1]}
+    # The head's bias is the same for every slice.
+    bias = float(attention_maps(network, images[:1], layer).bias[0])
+    stacks = {method: stack[:, 0, 0].numpy() for method, stack in maps.items()}
+    scores = logits[:, 0].double().numpy()
+    sums = stacks["hirescam"].sum(axis=(1, 2), dtype=np.float64)
+    rows = [
+        SliceRow(
+            patient=name,
+            index=index,
+            mask_weight=weight,
+            seed=seed,
+            infected=bool(slices.infected[index]),
+            logit=float(scores[index]),
+            hirescam=share_inside(stacks["hirescam"][index], lungs),
+            gradcam=share_inside(stacks["gradcam"][index], lungs),
+            chance=chance_share(lungs),
+            chance_in_body=chance_share(lungs, slices.body[index]),
+            residual=float(sums[index] + bias - scores[index]),
+        )
+        for index, lungs in enumerate(slices.lungs)
+    ]
+    return rows, {method: _scaled(stack) for method, stack in stacks.items()}
+
+
+def _scaled(stack: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Each slice's positive map as a share of its own maximum."""
+    positive = np.maximum(stack, 0)
+    largest = positive.max(axis=(1, 2), keepdims=True)
+    scaled: npt.NDArray[np.floating] = np.zeros_like(positive)
+    np.divide(positive, largest, out=scaled, where=largest > 0)
+    return scaled
