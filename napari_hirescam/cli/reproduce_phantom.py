@@ -33,7 +33,6 @@ def phantom(
     mask_weight: Annotated[
         float | None, typer.Option("--mask-weight", min=0, help="lambda; default: the preset's")
     ] = None,
-    processes: Annotated[int, typer.Option("--processes", min=1, help="that make phantoms")] = 2,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace results")] = False,
 ) -> None:
     """Train with and without the mask loss on phantoms that mislead, and measure the attention."""
@@ -67,7 +66,6 @@ def phantom(
                     chosen,
                     out,
                     seeds=n_seeds,
-                    processes=processes,
                     tell=tell,
                     should_stop=asked,
                 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -162,7 +163,6 @@ def carry_out(
     out: Path,
     *,
     seeds: int,
-    processes: int = 1,
     tell: Tell | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Outcome:
@@ -177,8 +177,6 @@ def carry_out(
     seeds
         Trainings of each of the two networks: 0, 1, ...; they differ in first weights and in the
         order of the patients, not in the patients.
-    processes
-        That make phantoms.
     tell
         Called with (what is done, steps done, steps in all).
     should_stop
@@ -201,27 +199,27 @@ def carry_out(
     wanted = {
         (name, seed): preset.settings(name, seed) for seed in range(seeds) for name in NETWORKS
     }
+    places = {key: _place_of_model(out, *key) for key in wanted}
     cohorts = preset.cohorts()
     confounded, unconfounded = hold_all(
         (cohorts.confounded, cohorts.unconfounded),
-        processes=processes,
-        progress=lambda done, total: say("Making phantoms", done, total),
+        progress=partial(say, "Making phantoms"),
         should_stop=should_stop,
     )
     results: dict[tuple[str, str], list[CohortResult]] = {}
     histories: dict[str, list[tuple[EpochRecord, ...]]] = {}
     for (name, seed), settings in wanted.items():
         which = f"{name}, seed {seed}"
-        folder = _folder_of_model(out, name, seed)
+        folder = places[name, seed]
         with TemporaryDirectory(dir=out, prefix=".training-") as scratch:
             trained = train(
                 settings,
                 confounded,
                 out=Path(scratch) / "run",
-                progress=lambda done, total, w=which: say(f"Training: {w}", done, total),
+                progress=partial(say, f"Training: {which}"),
                 should_stop=should_stop,
             )
-            shutil.move(trained.model_folder, folder)
+            _put(trained.model_folder, folder)
         histories.setdefault(name, []).append(trained.history)
         classifier = load_model(folder, device="cpu")
         thresholds = None
@@ -234,7 +232,7 @@ def carry_out(
                 tune_on="valid",
                 thresholds=thresholds,
                 prepared=True,
-                progress=lambda done, total, w=which: say(f"Measuring: {w}", done, total),
+                progress=partial(say, f"Measuring: {which}"),
                 should_stop=should_stop,
             )
             # Tuned on confounded validation patients, as everything is but the last test.
@@ -249,14 +247,19 @@ def carry_out(
     )
 
 
-def _folder_of_model(out: Path, name: str, seed: int) -> Path:
-    """Where a network is left; one of an earlier run makes room."""
+def _place_of_model(out: Path, name: str, seed: int) -> Path:
+    """Say where a network will be left; refuse to put it in the place of anything else."""
     folder = out / "models" / f"{name.replace(' ', '_')}_seed{seed}"
-    if folder.exists():
-        if not (folder / "model.yaml").is_file():
-            raise SettingsError(
-                folder, "it is no model folder of an earlier run", "Choose another --out"
-            )
-        shutil.rmtree(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not (folder / "model.yaml").is_file():
+        raise SettingsError(
+            folder, "it is no model folder of an earlier run", "Choose another --out"
+        )
     return folder
+
+
+def _put(model_folder: Path, place: Path) -> None:
+    """Bring a network to its place, where one of an earlier run may lie."""
+    if place.exists():
+        shutil.rmtree(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(model_folder, place)

@@ -6,8 +6,7 @@ then looks outside the organ, and fails on the second kind, where the cue says n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -223,44 +222,30 @@ def hold(case: Case) -> HeldCase:
 def hold_all(
     tables: tuple[CaseTable, ...],
     *,
-    processes: int = 1,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> tuple[CaseTable, ...]:
-    """Make all cases of some tables now, with several processes if there are many.
+    """Make all cases of some tables now.
 
     Raises
     ------
     Cancelled
         `should_stop` said so.
     """
-    wanted = [case for table in tables for case in table.cases]
-    held: list[Case] = []
-    for case in _made(wanted, processes):
-        held.append(case)
-        if progress is not None:
-            progress(len(held), len(wanted))
-        if should_stop is not None and should_stop():
-            raise Cancelled("making the phantoms was cancelled")
-    result, start = [], 0
+    total = sum(len(table.cases) for table in tables)
+    done = 0
+    result = []
     for table in tables:
-        stop = start + len(table.cases)
-        result.append(CaseTable(table.name, table.labels, tuple(held[start:stop]), table.notes))
-        start = stop
+        held: list[Case] = []
+        for case in table.cases:
+            if should_stop is not None and should_stop():
+                raise Cancelled("making the phantoms was cancelled")
+            held.append(hold(case))
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        result.append(replace(table, cases=tuple(held)))
     return tuple(result)
-
-
-def _made(cases: list[Case], processes: int) -> Iterator[HeldCase]:
-    if processes == 1:
-        yield from map(hold, cases)
-        return
-    # joblib's processes do not run the script that called us anew, as those of `multiprocessing`
-    # would where it has no main guard.
-    from joblib import Parallel, delayed
-
-    yield from Parallel(n_jobs=processes, return_as="generator", batch_size=4)(
-        delayed(hold)(case) for case in cases
-    )
 
 
 def cue_agreement(table: CaseTable) -> FloatArray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_hirescam.evaluation.cohort import CohortResult
-from napari_hirescam.evaluation.cohort_frame import by_case_and_label
+from napari_hirescam.evaluation.cohort_frame import Value, by_case_and_label
 from napari_hirescam.evaluation.cohort_summary import MAP_MEASURES
 from napari_hirescam.evaluation.discrimination import discrimination
 from napari_hirescam.evaluation.intervals import (
@@ -35,8 +35,20 @@ from napari_hirescam.reproduce.phantom import (
 )
 from napari_hirescam.volume import FloatArray
 
-#: What is said of maps, of labels that are present.
-MEASURES = ("organ_iou", "organ_iou_reference", "share_inside", "hit", "lesion_share")
+#: What is said of maps of labels that are present: (value, chance) of one map. A map without a
+#: positive cell is silent; it has no OrganIoU, and a network must not win by silence.
+MEASURES: dict[str, tuple[Value, Value]] = {
+    "organ_iou": MAP_MEASURES["organ_iou"],
+    "organ_iou_silent_0": (
+        lambda m: 0.0 if m.silent else m.organ_iou,
+        lambda m: m.chance_cells,
+    ),
+    "organ_iou_reference": MAP_MEASURES["organ_iou_reference"],
+    "share_inside": MAP_MEASURES["share_inside"],
+    "hit": MAP_MEASURES["hit"],
+    "lesion_share": MAP_MEASURES["lesion_share"],
+    "silent": (lambda m: float(m.silent), lambda _m: float("nan")),
+}
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,7 @@ def _maps(
     labels: tuple[str, ...],
 ) -> None:
     measure, part, method = which
-    value, chance = MAP_MEASURES[measure]
+    value, chance = MEASURES[measure]
     means: dict[str, FloatArray] = {}
     for name in NETWORKS:
         tables = [

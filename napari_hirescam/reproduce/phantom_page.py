@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
 _WORDS = {
     "organ_iou": "OrganIoU, corrected",
+    "organ_iou_silent_0": "the same, 0 for a map without a positive cell",
     "organ_iou_reference": "OrganIoU, as in the reference",
     "share_inside": "share of positive attention inside the organ",
     "hit": "strongest cell inside the organ",
     "lesion_share": "share of positive attention on the finding itself",
+    "silent": "share of maps without a positive cell",
 }
 _METHODS = {"hirescam": "HiResCAM", "gradcam": "Grad-CAM"}
 #: The bar that the project set itself, after the abstract of arXiv 2011.08891v2.
@@ -166,7 +168,7 @@ def _gains(figures: Figures) -> Table:
 
 def _by_label(figures: Figures, outcome: Outcome, part: str) -> Table:
     labels = outcome.cohorts.confounded.labels
-    rows = [
+    rows: list[tuple[str | int | float, ...]] = [
         (
             label,
             *(figures.labels["organ_iou", part, n, "hirescam", label].mean.value for n in NETWORKS),
@@ -186,7 +188,7 @@ def _cues(outcome: Outcome) -> Table:
         cue_agreement(outcome.cohorts.confounded.of(split)) for split in ("train", "valid", "test")
     ]
     columns.append(cue_agreement(outcome.cohorts.unconfounded))
-    rows = [
+    rows: list[tuple[str | int | float, ...]] = [
         (label, FINDING_ORGAN[label], CUES[label], *(float(column[k]) for column in columns))
         for k, label in enumerate(labels)
     ]
