@@ -153,15 +153,21 @@ def test_a_case_that_fails_is_named_and_the_others_count():
     broken = case("t5", "test", {}, bright=True, broken="a slice is missing")
     bare = case("t6", "test", {INSIDE: 0.2}, bright=True, has_organs=False)
     doubted = case("t7", "test", {INSIDE: 0.4}, bright=True, doubts=("the base is cut off",))
-    table = study(*valid(), *judged(), broken, bare, doubted)
+    no_number = case("t8", "test", {INSIDE: float("nan")}, bright=True)
+    no_liver = case("t9", "test", {INSIDE: 0.3}, bright=True, allowed={"bright": ("liver",)})
+    table = study(*valid(), *judged(), broken, bare, doubted, no_number, no_liver)
     result = evaluate_cohort(bright_and_dark(), table)
     found = {problem.case: problem for problem in result.problems}
     assert (found["t5"].measured, found["t5"].reason) == ("nothing", "a slice is missing")
     assert (found["t6"].measured, found["t6"].reason) == ("scores", "organs: it has no masks")
     assert found["t7"].measured == "all"
     assert "the base is cut off" in found["t7"].reason
+    assert found["t8"].measured == "nothing"
+    assert "not numbers" in found["t8"].reason
+    assert found["t9"].measured == "scores"
+    assert "does not tell of liver" in found["t9"].reason
     summary = result.summary(20)
-    assert figure(summary, "label", "auroc", name="bright")["n"] == 6
+    assert figure(summary, "label", "auroc", name="bright")["n"] == 7
     assert figure(summary, "label", "organ_iou", "hirescam", "bright")["n"] == 3
 
 
@@ -283,6 +289,26 @@ class TestFiles:
         (tmp_path / "file").write_text("")
         with pytest.raises(SettingsError, match="cannot be written there"):
             save_cohort(result, tmp_path / "file" / "out")
+
+    def test_on_a_full_disk_nothing_that_was_measured_is_lost(self, result, tmp_path, monkeypatch):
+        out = tmp_path / "out"
+        kept = out / ".unfinished"
+        evaluate_cohort(bright_and_dark(), study(*valid(), *judged()), keep_in=kept)
+        n_kept = len(list(kept.iterdir()))
+
+        def full(*_args, **_options):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("napari_hirescam.safe_write._write", full)
+            with pytest.raises(SettingsError, match="No space left on device"):
+                save_cohort(result, out, n_replicates=20)
+            with pytest.raises(SettingsError, match="No space left on device"):
+                evaluate_cohort(
+                    bright_and_dark(), study(*valid(), *judged()), keep_in=tmp_path / "other"
+                )
+        assert len(list(kept.iterdir())) == n_kept == 6
+        assert [path.name for path in out.iterdir()] == [".unfinished"]
 
     def test_labels_keep_the_order_of_the_model(self, result):
         assert result.labels == LABELS
