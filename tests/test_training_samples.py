@@ -15,8 +15,6 @@ from napari_hirescam.cases import Case
 from napari_hirescam.errors import CaseTableError, OrganError
 from napari_hirescam.models import InputSpec
 from napari_hirescam.models.preprocess import prepare
-from napari_hirescam.organs import OrganMap
-from napari_hirescam.training.case_organs import OrganSource
 from napari_hirescam.training.loading import Collate, Draw, EpochSampler, make_loader
 from napari_hirescam.training.regions import CellPlaces
 from napari_hirescam.training.sample_cache import SampleCache
@@ -39,7 +37,6 @@ def make_maker(cache: SampleCache | None = None, spec: InputSpec = INPUT, **loss
         spec,
         make_settings(loss=loss).loss,
         PLACES,
-        OrganSource("masks", rough=False, cache=SampleCache()),
         ALLOWED,
         cache or SampleCache(),
     )
@@ -170,25 +167,6 @@ class TestCache:
         assert cache.get("k") is None
         assert not file.exists()
         assert "damaged" in caplog.text
-
-    def test_organs_found_in_a_ct_are_found_once(self, tmp_path, monkeypatch):
-        case = BlobCase("a", "a", "train", {"blob": True})
-        calls = []
-
-        def find(volume, *, rough=False):
-            calls.append(rough)
-            return replace(case.organs(), doubts=("half a chest",))
-
-        monkeypatch.setattr("napari_hirescam.training.case_organs.find_organs", find)
-        source = OrganSource("partition", rough=False, cache=SampleCache(0, tmp_path, 1e6))
-
-        first, second = (source.of(case, case.ct) for _ in range(2))
-
-        assert calls == [False]
-        assert isinstance(second, OrganMap)
-        assert np.array_equal(first.labels, second.labels)
-        assert second.values == first.values
-        assert second.doubts == ("half a chest",)
 
 
 class TestSampler:

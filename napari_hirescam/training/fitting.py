@@ -15,7 +15,6 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStopping
 from napari_hirescam.attention.result import Guarantee
 from napari_hirescam.errors import Cancelled, SettingsError
 from napari_hirescam.training.attention import TrainableAttention
-from napari_hirescam.training.case_organs import OrganSource
 from napari_hirescam.training.cohort import positive_weights
 from napari_hirescam.training.keeping import LAST, Keeper, WholeCheckpoints
 from napari_hirescam.training.loading import EpochSampler, make_loader
@@ -189,17 +188,12 @@ class Fit:
         readers = max(2 * data.workers, 1) * max(self._trainer.num_devices, 1)
         folder = None if data.cache_folder is None else Path(data.cache_folder)
         disk = data.cache_disk_gb * _GB
-        places = organs = None
-        if loss.mask_weight:
-            places = CellPlaces.of(plan.classifier, loss.placement)
-            kept_in = plan.out / "organs" if folder is None else folder
-            organs = OrganSource(data.organs, data.rough_regions, SampleCache(0, kept_in, disk))
+        places = CellPlaces.of(plan.classifier, loss.placement) if loss.mask_weight else None
         return SampleMaker(
             plan.table.labels,
             plan.classifier.spec.input,
             loss,
             places,
-            organs,
             plan.allowed,
             SampleCache(data.cache_ram_gb * _GB / readers, folder, disk),
         )

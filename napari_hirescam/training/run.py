@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from napari_hirescam.cases import CaseTable
+from napari_hirescam.cases import CaseTable, with_found_organs
 from napari_hirescam.errors import SettingsError
 from napari_hirescam.models.trust import AskTrust
 from napari_hirescam.training import machine
@@ -97,6 +97,9 @@ def _plan(
     if table is None:
         table = read_cohort(settings, labels)
     table = with_labels(table, labels or table.labels)
+    if settings.data.organs == "partition" and settings.loss.mask_weight:
+        kept_in = settings.data.cache_folder or out / "organs"
+        table = with_found_organs(table, kept_in, rough=settings.data.rough_regions)
     if settings.model.start_from is None:
         classifier = make_classifier(settings, table.labels, trust=trust)
     if machine.is_first_process():

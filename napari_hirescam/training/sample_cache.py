@@ -57,7 +57,7 @@ class SampleCache:
                 self._hold(key, found)
         return found
 
-    def put(self, key: str, arrays: Mapping[str, npt.NDArray[Any]], *, small: bool = False) -> None:
+    def put(self, key: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Keep arrays if there is room.
 
         Parameters
@@ -66,13 +66,11 @@ class SampleCache:
             A hash of all that they depend on; the name of the file.
         arrays
             Without Python objects in them.
-        small
-            Whether compressing them is worth the time.
         """
         own = dict(arrays)
         self._hold(key, own)
         if self._folder is not None:
-            self._write(self._folder, key, own, small=small)
+            self._write(self._folder, key, own)
 
     def _hold(self, key: str, arrays: Arrays) -> None:
         size = sum(array.nbytes for array in arrays.values())
@@ -95,7 +93,7 @@ class SampleCache:
             file.unlink(missing_ok=True)
             return None
 
-    def _write(self, folder: Path, key: str, arrays: Arrays, *, small: bool) -> None:
+    def _write(self, folder: Path, key: str, arrays: Arrays) -> None:
         file = folder / f"{key}.npz"
         size = sum(array.nbytes for array in arrays.values())
         part = folder / f".{key}.{uuid.uuid4().hex}.part"
@@ -104,7 +102,8 @@ class SampleCache:
             if file.exists() or _bytes_in(folder) + size > self._disk_bytes:
                 return
             with part.open("xb") as stream:
-                save: Any = np.savez_compressed if small else np.savez
+                # Not compressed: reading back must be faster than making anew.
+                save: Any = np.savez
                 save(stream, **arrays)
             part.replace(file)
         except OSError as exc:

@@ -16,7 +16,6 @@ from napari_hirescam.errors import CaseTableError, HirescamError
 from napari_hirescam.models.preprocess import ModelInput, WindowHU, prepare_ct
 from napari_hirescam.models.spec import InputSpec
 from napari_hirescam.models.window import model_grid, place_window
-from napari_hirescam.training.case_organs import OrganSource
 from napari_hirescam.training.flips import draw_flip
 from napari_hirescam.training.regions import (
     CellPlaces,
@@ -100,8 +99,6 @@ class SampleMaker:
         Which regions, and by which rule.
     places
         Where the cells lie; None without a mask loss.
-    organs
-        Where organ regions come from; None without a mask loss.
     allowed
         Label -> organs, where a case does not say.
     cache
@@ -112,7 +109,6 @@ class SampleMaker:
     spec: InputSpec
     loss: LossSettings
     places: CellPlaces | None
-    organs: OrganSource | None
     allowed: Mapping[str, tuple[str, ...]]
     cache: SampleCache
 
@@ -192,9 +188,9 @@ class SampleMaker:
     def _allowed(
         self, case: Case, reader: _OnceRead, model_input: ModelInput
     ) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
-        places, source = self.places, self.organs
-        if places is None or source is None:
-            raise ValueError("regions need places of cells and a source of organs")
+        places = self.places
+        if places is None:
+            raise ValueError("regions need places of cells")
         present = {
             label: case.organs_of(label, self.allowed)
             if self.loss.regions == "organs"
@@ -210,7 +206,6 @@ class SampleMaker:
             present,
             (places.placement, places.cells, places.to_input.tolist()),
             (self.loss.regions, self.loss.rule, self.loss.dilate),
-            source.words,
         )
         kept = self.cache.get(key)
         if kept is not None:
@@ -220,7 +215,13 @@ class SampleMaker:
         rule, dilate = self.loss.rule, self.loss.dilate
         doubts: tuple[str, ...] = ()
         if self.loss.regions == "organs" and present:
-            organs = source.of(case, reader.ct)
+            organs = case.organs(reader.ct())
+            if organs is None:
+                raise CaseTableError(
+                    f"case {case.name}",
+                    "it has no organ masks",
+                    "Give masks in the table, or set data.organs to 'partition'",
+                )
             doubts = organs.doubts
             allowed = allowed_on_cells(
                 organs, present, self.labels, model_input, places, rule, dilate=dilate

@@ -130,8 +130,8 @@ class DataSettings(_Section):
     rad_chestct: RadChestCTSettings | None = None
     phantoms: PhantomSettings | None = None
     split: SplitSettings | None = None
-    organs: Literal["masks", "partition", "masks or partition"] = Field(
-        "masks", description="where the regions come from: the table's masks, or found in the CT"
+    organs: Literal["masks", "partition"] = Field(
+        "masks", description="the table's masks, or regions found in each CT, once, and kept"
     )
     rough_regions: bool = Field(
         False, description="take PARTITION's rough regions where it does not find the organs"
@@ -171,9 +171,10 @@ class LossSettings(_Section):
     mask_weight: float = Field(1 / 3, ge=0, description="lambda; 0 leaves the mask loss out")
     kind: Literal["softplus", "l2"] = "softplus"
     attention: Literal["hirescam", "gradcam"] = "hirescam"
-    scale: Literal["logit", "per_slice"] = Field(
+    scale: Literal["logit", "per_slice", "per_cell"] = Field(
         "per_slice",
-        description="'logit': cells sum to the logit; 'per_slice': x number of slices, the paper's",
+        description="'logit': cells sum to the logit; 'per_slice': x number of slices, the paper's; "
+        "'per_cell': x number of cells, for networks that end in a global mean",
     )
     regions: Literal["organs", "lesions"] = Field(
         "organs", description="where a present label may look: its organs, or the finding itself"
