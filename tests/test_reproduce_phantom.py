@@ -190,7 +190,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tiny(folder: Path) -> tuple[Outcome, list[str]]:
     told: list[str] = []
-    outcome = carry_out(TINY, folder, seeds=2, tell=lambda what, _done, _total: told.append(what))
+    outcome = carry_out(
+        TINY, folder, seeds=(0, 1), tell=lambda what, _done, _total: told.append(what)
+    )
     return outcome, list(dict.fromkeys(told))
 
 
@@ -255,19 +257,19 @@ class TestTinyRun:
 class TestRefusals:
     def test_stops_when_asked(self, tmp_path: Path) -> None:
         with pytest.raises(Cancelled):
-            carry_out(TINY, tmp_path, seeds=1, should_stop=lambda: True)
+            carry_out(TINY, tmp_path, seeds=(0,), should_stop=lambda: True)
         assert not list(tmp_path.iterdir())
 
     def test_no_seed_is_no_experiment(self, tmp_path: Path) -> None:
-        with pytest.raises(SettingsError, match="0 trainings"):
-            carry_out(TINY, tmp_path, seeds=0)
+        with pytest.raises(SettingsError, match="nothing to train"):
+            carry_out(TINY, tmp_path, seeds=())
 
     def test_a_strange_folder_in_the_place_of_a_model_stays(self, tmp_path: Path) -> None:
         mine = tmp_path / "models" / "no_mask_loss_seed0" / "thesis.txt"
         mine.parent.mkdir(parents=True)
         mine.write_text("years of work")
         with pytest.raises(SettingsError, match="no model folder"):
-            carry_out(TINY, tmp_path, seeds=1)
+            carry_out(TINY, tmp_path, seeds=(0,))
         assert mine.read_text() == "years of work"
 
     def test_results_are_not_replaced_unasked(self, tmp_path: Path) -> None:

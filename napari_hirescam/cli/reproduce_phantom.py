@@ -65,7 +65,7 @@ def phantom(
                 outcome = carry_out(
                     chosen,
                     out,
-                    seeds=n_seeds,
+                    seeds=range(n_seeds),
                     tell=tell,
                     should_stop=asked,
                 )

@@ -9,7 +9,7 @@ the cue is as telling as in training, and on others in whom it says nothing
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -128,7 +128,7 @@ _NETWORK = {
     "conv_channels": [24, 16],
 }
 PRESETS = {
-    "full": Preset(train=240, valid=60, test=80, epochs=20, network=_NETWORK, mask_weight=30.0),
+    "full": Preset(train=240, valid=60, test=80, epochs=16, network=_NETWORK, mask_weight=30.0),
     "small": Preset(
         train=80, valid=24, test=24, epochs=8, network=_NETWORK, mask_weight=30.0, seeds=1
     ),
@@ -162,7 +162,7 @@ def carry_out(
     preset: Preset,
     out: Path,
     *,
-    seeds: int,
+    seeds: Sequence[int],
     tell: Tell | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Outcome:
@@ -175,8 +175,8 @@ def carry_out(
     out
         Folder; the trained networks are left in ``models``.
     seeds
-        Trainings of each of the two networks: 0, 1, ...; they differ in first weights and in the
-        order of the patients, not in the patients.
+        Of the trainings of each network; they differ in first weights and in the order of the
+        patients, not in the patients.
     tell
         Called with (what is done, steps done, steps in all).
     should_stop
@@ -193,12 +193,11 @@ def carry_out(
     from napari_hirescam.models import load_model
     from napari_hirescam.training import train
 
-    if seeds < 1:
-        raise SettingsError("--seeds", f"{seeds} trainings teach nothing", "Ask for 1 or more")
+    if not seeds:
+        raise SettingsError("seeds", "there is none, so nothing to train", "Give one or more")
     say = tell or (lambda _what, _done, _total: None)
-    wanted = {
-        (name, seed): preset.settings(name, seed) for seed in range(seeds) for name in NETWORKS
-    }
+    wanted = {(name, seed): preset.settings(name, seed) for seed in seeds for name in NETWORKS}
+    out.mkdir(parents=True, exist_ok=True)
     places = {key: _place_of_model(out, *key) for key in wanted}
     cohorts = preset.cohorts()
     confounded, unconfounded = hold_all(
@@ -240,7 +239,7 @@ def carry_out(
             results.setdefault((name, part), []).append(found)
     return Outcome(
         preset,
-        tuple(range(seeds)),
+        tuple(seeds),
         cohorts,
         {key: tuple(found) for key, found in results.items()},
         {name: tuple(epochs) for name, epochs in histories.items()},
