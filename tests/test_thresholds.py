@@ -45,6 +45,18 @@ def test_the_reference_prefers_that_some_attention_leaks():
     assert chosen == TunedThreshold(threshold=0.004, mean=2 / 3, n=1)
 
 
+def test_a_tie_is_not_decided_by_the_last_bit():
+    def map_with(low: int, high: int) -> MapMeasures:
+        """So many tenths of the cells are inside at low thresholds, and at high ones."""
+        inside = np.array([low] * 10 + [high] * 43)
+        return replace(NEVER_LEAKS, cell_counts=CellCounts(inside, np.full(53, 10)))
+
+    assert sum([0.1, 0.2, 0.3]) > sum([0.3, 0.2, 0.1])
+    rows = [map_with(3, 1), map_with(2, 2), map_with(1, 3)]
+    chosen = tune(rows, ["bright"])["hirescam"]["corrected"]["bright"]
+    assert chosen.threshold == THRESHOLDS[0]
+
+
 def test_maps_of_absent_labels_have_no_say():
     rows = [LEAKS_BELOW_HALF, measured([1.0, 0.1], [0, 1], present=False)]
     assert tune(rows, ["bright"])["hirescam"]["corrected"]["bright"].n == 1
