@@ -102,11 +102,11 @@ class Batch:
     cases: tuple[str, ...]
     doubts: tuple[tuple[str, ...], ...]
 
-    def to(self, device: torch.device, *, non_blocking: bool = False) -> Batch:
-        """Bring the tensors to a device."""
+    def to(self, device: torch.device) -> Batch:
+        """Bring the tensors to a device; from pinned memory while the device is at work."""
 
         def moved(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=non_blocking)
+            return tensor.to(device, non_blocking=True)
 
         return Batch(
             moved(self.tensor),

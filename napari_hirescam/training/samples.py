@@ -84,6 +84,10 @@ class Unreadable:
 
     error: HirescamError
 
+    def to(self, _device: Any) -> Unreadable:
+        """Go to a device, as Lightning asks of all that a loader gives."""
+        return self
+
 
 @dataclass(frozen=True)
 class SampleMaker:

@@ -173,8 +173,8 @@ class LossSettings(_Section):
     attention: Literal["hirescam", "gradcam"] = "hirescam"
     scale: Literal["logit", "per_slice", "per_cell"] = Field(
         "per_slice",
-        description="'logit': cells sum to the logit; 'per_slice': x number of slices, the paper's; "
-        "'per_cell': x number of cells, for networks that end in a global mean",
+        description="'logit': cells sum to the logit; 'per_slice': that x number of slices, as in "
+        "the paper; 'per_cell': x number of cells, for networks that end in a global mean",
     )
     regions: Literal["organs", "lesions"] = Field(
         "organs", description="where a present label may look: its organs, or the finding itself"
