@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_hirescam.cli.common import errors_in_one_line, note
-from napari_hirescam.cli.reproduce import reproduce
+from napari_hirescam.cli.reproduce import bar_of_steps, reproduce
 from napari_hirescam.cli.train import asked_by_ctrl_c
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from napari_hirescam.reproduce.phantom import Tell
+    pass
 
 _INTERRUPTED = 130
 
@@ -60,7 +56,7 @@ def phantom(
         n_seeds = seeds or chosen.seeds
         command += f" --seeds {n_seeds}"
         prepare_folder(out, overwrite=overwrite)
-        with asked_by_ctrl_c(console) as asked, _steps(console) as tell:
+        with asked_by_ctrl_c(console) as asked, bar_of_steps(console, "Making phantoms") as tell:
             try:
                 outcome = carry_out(
                     chosen,
@@ -77,18 +73,3 @@ def phantom(
         page = make_page(outcome, figures, how_it_was_made(command, named))
         write_results(out, page, as_plain(figures))
         print_page(page, out)
-
-
-@contextmanager
-def _steps(console: Console) -> Iterator[Tell]:
-    """Draw one progress bar for all that is done; yields what is told of each step."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("Making phantoms", total=None)
-
-        def tell(title: str, done: int, total: int) -> None:
-            bar.update(task, description=title, completed=done, total=total)
-
-        yield tell

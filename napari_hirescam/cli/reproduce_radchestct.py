@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_hirescam.cli.common import Device, errors_in_one_line, note
-from napari_hirescam.cli.reproduce import reproduce
+from napari_hirescam.cli.reproduce import bar_of_steps, reproduce
 from napari_hirescam.cli.train import asked_by_ctrl_c
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from napari_hirescam.cases import Split
     from napari_hirescam.cases.rad_chestct_labels import Sides
-    from napari_hirescam.reproduce.rad_chestct import ProgressCallback
     from napari_hirescam.training import EpochRecord
 
 _INTERRUPTED = 130
@@ -114,7 +110,7 @@ def rad_chestct(
         )
         for text in (*table.notes, *recipe.departures()):
             note(console, text)
-        with asked_by_ctrl_c(console) as asked, _steps(console) as tell:
+        with asked_by_ctrl_c(console) as asked, bar_of_steps(console, "Reading the cases") as tell:
             try:
                 outcome = carry_out(
                     table,
@@ -141,21 +137,6 @@ def rad_chestct(
 
 
 _ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
-
-
-@contextmanager
-def _steps(console: Console) -> Iterator[ProgressCallback]:
-    """Draw one progress bar for all trainings and measurements; yields what is told of each."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("Reading the cases", total=None)
-
-        def tell(title: str, done: int, total: int) -> None:
-            bar.update(task, description=title, completed=done, total=total)
-
-        yield tell
 
 
 def _print_epoch(network: str, record: EpochRecord) -> None:

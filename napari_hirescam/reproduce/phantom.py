@@ -130,7 +130,7 @@ _NETWORK = {
 PRESETS = {
     "full": Preset(train=240, valid=60, test=80, epochs=16, network=_NETWORK, mask_weight=30.0),
     "small": Preset(
-        train=80, valid=24, test=24, epochs=8, network=_NETWORK, mask_weight=30.0, seeds=1
+        train=120, valid=30, test=40, epochs=12, network=_NETWORK, mask_weight=30.0, seeds=1
     ),
 }
 
