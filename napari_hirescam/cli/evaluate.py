@@ -174,7 +174,9 @@ def evaluate_command(
             n_replicates=replicates,
             seed=seed,
             summary=summary,
-            command=_command(model, data, phantoms, keys, split, thresholds),
+            command=_command(
+                model, data, phantoms, keys, split, thresholds or tune_on or "valid", seed
+            ),
         )
         _print(result, Figures(summary, result.labels, result.methods), out / REPORT)
 
@@ -208,14 +210,19 @@ def _command(
     phantoms: int | None,
     methods: list[str],
     split: str,
-    thresholds: Path | None,
+    thresholds: Path | str,
+    seed: int,
 ) -> str:
     """Say what was run, without the folders of this machine."""
     of = f"--phantoms {phantoms}" if data is None else f"--data {data.name}"
-    frozen = f" --thresholds {thresholds.name}" if thresholds else ""
+    cut = (
+        f"--tune-on {thresholds}"
+        if isinstance(thresholds, str)
+        else f"--thresholds {thresholds.name}"
+    )
     return (
         f"napari-hirescam evaluate --model {model.name} {of} --methods {','.join(methods)} "
-        f"--split {split}{frozen}"
+        f"--split {split} {cut} --seed {seed}"
     )
 
 
