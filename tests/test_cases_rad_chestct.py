@@ -361,6 +361,9 @@ def broken(folder, change, **options):
         (lambda text: text.replace("trn00002,0", "trn00002,2"), "row 3 .* has '2' in column"),
         (lambda text: text.replace("trn00002,0", "trn00002,"), "row 3 .* has '' in column"),
         (lambda text: text.replace("trn00002,0", "trn00002"), "row 3 has 4368 cells .* 4369"),
+        # As many bytes as the cells should have, but other cells.
+        (lambda text: text.replace("trn00002,0,0,0", "trn00002,0,,00"), "row 3 .* has '' in"),
+        (lambda text: text.replace(",0", ",0.5"), r"row 2 .* has '0\.5' in column"),
         (lambda text: text.replace("trn00002", "../secret"), "row 3 has no accession"),
         (lambda text: text.replace("NoteAcc_DEID", "id"), "its first column is 'id'"),
         (lambda text: text.replace("*", "_"), r"none of its columns is called abnormality\*loc"),

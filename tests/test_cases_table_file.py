@@ -345,6 +345,20 @@ def test_an_organ_that_a_label_needs_must_be_in_the_masks(study):
     check_cases(cases)
 
 
+def test_scans_and_masks_that_need_a_repair_are_found_from_headers(study):
+    np.savez(study / "bare.npz", ct=HU)
+    text = "case,ct,x\none,bare.npz,1\n"
+    with pytest.raises(CaseTableError, match=r"one \(row 2\): .* allow the repair assume-place"):
+        check_cases(read(study, text))
+    agreed = read(study, text, allow=["assume-place"])
+    check_cases(agreed)
+    assert agreed.cases[0].ct().spacing_mm == (1, 1, 1)
+    np.savez(study / "mask.npz", labels=ORGANS)
+    masked = read(study, "case,ct,masks,x\none,cts/a.nii.gz,mask.npz,1\n")
+    with pytest.raises(CaseTableError, match=r"mask\.npz in column 'masks' cannot be read"):
+        check_cases(masked)
+
+
 def test_a_mask_in_the_place_of_a_ct_is_refused(study):
     cases = read(study, "case,ct,x\none,organs.nii.gz,1\n")
     with pytest.raises(CaseTableError, match=r"one: .*holds labels"):
