@@ -148,8 +148,8 @@ def proven(
             return guarantee, None
         weights = find_linear_weights(network, gradients)
     # The pass that puts the head to the test sees nothing ahead of the layer; the trace does.
-    traced = examine_head(run, run.target_layer)
-    return (guarantee if traced.holds else traced), weights
+    whole = examine_head(run, run.target_layer)
+    return (guarantee if whole.holds else whole), weights
 
 
 def _leads_to_scores(captured: Captured) -> bool:
