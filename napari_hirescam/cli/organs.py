@@ -67,6 +67,7 @@ def organs_command(
     found, nothing is written and the status is 1.
     """
     with errors_in_one_line() as console:
+        from napari_hirescam import __version__
         from napari_hirescam.organs import read_organ_table
         from napari_hirescam.organs.writing import refuse_dicom, refuse_place, write_organs
 
@@ -79,7 +80,8 @@ def organs_command(
         volume = read_ct(console, ct, series=series, allow=allow, assume_hu=assume_hu)
         refuse_dicom(out, volume)
         found = _organs_of(console, volume, masks, values, rough=rough)
-        write_organs(found, volume, out, overwrite=overwrite)
+        software = f"napari-hirescam {__version__}"
+        write_organs(found, volume, out, software=software, overwrite=overwrite)
         _print_organs(found)
         for doubt in found.doubts:
             console.print(f"Doubt: {doubt}.", style="yellow", highlight=False, markup=False)

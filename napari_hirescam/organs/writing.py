@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_hirescam import __version__
 from napari_hirescam.errors import VolumeError
 from napari_hirescam.organs.organ_map import OrganMap
 from napari_hirescam.organs.organ_segments import organ_segments
@@ -51,7 +50,12 @@ def refuse_dicom(path: str | Path, ct: Volume) -> None:
 
 
 def write_organs(
-    organs: OrganMap, ct: Volume, path: str | Path, *, overwrite: bool = False
+    organs: OrganMap,
+    ct: Volume,
+    path: str | Path,
+    *,
+    software: str = "napari-hirescam",
+    overwrite: bool = False,
 ) -> Path:
     """Write organ regions where the file of their CT has its voxels.
 
@@ -66,6 +70,8 @@ def write_organs(
         What they are of.
     path
         Ends in ``.nii``, ``.nii.gz``, ``.nrrd`` or, over a DICOM series, ``.dcm``.
+    software
+        What wrote it, with its version.
     overwrite
         Whether an existing file may be replaced.
 
@@ -87,7 +93,7 @@ def write_organs(
         segments=organ_segments(organs),
         description=f"organ regions, {organs.origin}",
         provenance={
-            "software": f"napari-hirescam {__version__}",
+            "software": software,
             **about,
             "organs": {name: list(values) for name, values in organs.values.items()},
             "drawn_by": organs.origin,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 
 from napari_hirescam.errors import InputError
 from napari_hirescam.plugin.grey_windows import ends_of, first_window
@@ -88,8 +88,8 @@ def is_map_or_copy(layer: Layer) -> bool:
     return layer.metadata.get(METADATA_KEY, {}).get("kind") in {"map", "copy"}
 
 
-def volume_from_layer(layer: Image) -> Volume:
-    """Take an image layer as a CT volume, where it lies in the world now.
+def volume_from_layer(layer: Image | Labels) -> Volume:
+    """Take an image layer as a CT volume, or labels as a mask, where it lies in the world now.
 
     The layer's scale, translation and affine are composed, so a layer the user moved counts
     where it is. The file it came from is kept as source only while it lies where it was read.
@@ -101,8 +101,9 @@ def volume_from_layer(layer: Image) -> Volume:
     """
     if layer.multiscale:
         raise InputError(layer.name, "the layer has several resolutions", "Open it as one array")
-    if layer.rgb or layer.ndim != 3:
-        what = "colours" if layer.rgb else f"{layer.ndim} axes"
+    in_colours = isinstance(layer, Image) and layer.rgb
+    if in_colours or layer.ndim != 3:
+        what = "colours" if in_colours else f"{layer.ndim} axes"
         raise InputError(
             layer.name, f"a CT has three axes of grey values, not {what}", "Choose a CT"
         )
@@ -194,6 +195,8 @@ def _composed_transform(layer: Layer) -> tuple[FloatArray, FloatArray]:
 
 
 def _quantity(layer: Layer, voxels: npt.NDArray[Any]) -> Quantity:
+    if isinstance(layer, Labels):
+        return Quantity.LABELS
     stored = layer.metadata.get(METADATA_KEY, {}).get("quantity")
     if stored is not None:
         return Quantity(stored)

@@ -17,6 +17,7 @@ from napari_hirescam.plugin.labels_panel import LabelsPanel
 from napari_hirescam.plugin.map_layers import MapLayers
 from napari_hirescam.plugin.map_style import MapKey
 from napari_hirescam.plugin.model_panel import ModelPanel
+from napari_hirescam.plugin.organs_panel import OrgansPanel
 from napari_hirescam.plugin.readout_lines import shown_maps
 from napari_hirescam.plugin.run_panel import RunPanel
 from napari_hirescam.plugin.saving import MapSaver
@@ -63,6 +64,7 @@ class Panels(QWidget):
         self.view_panel = ViewPanel(self.tools)
         self.window_panel = WindowPanel(viewer)
         self.sweep = SweepPanel(viewer, self.window_panel.box)
+        self.organs = OrgansPanel(viewer)
         self.test = ExplanationTestPanel()
         self.saver = MapSaver(self)
         self.sections = {
@@ -76,6 +78,12 @@ class Panels(QWidget):
             ),
             "labels": Section("Labels", self.labels_panel),
             "display": Section("Attention maps", self.display),
+            "organs": Section(
+                "Organs",
+                self.organs,
+                unfolded=False,
+                tip="Find organs or take masks, and measure how much of the maps lies in them.",
+            ),
             "search": Section(
                 "Search the CT",
                 self.sweep,
@@ -154,6 +162,7 @@ class Panels(QWidget):
             self.view_panel.events,
             *self.window_panel.all_events(),
             self.sweep.layers.events,
+            self.organs.events,
             *self.view.all_events(),
         ]
 

@@ -124,6 +124,8 @@ class HiResCAMWidget(Panels):
         else:
             ready = True
         self.run_panel.set_ready(ready=ready, hint=hint)
+        self.organs.set_ct(None if self.ct.busy else self.ct.layer)
+        self._update_organs()
         self.summarise()
         self._update_window()
 
@@ -225,6 +227,7 @@ class HiResCAMWidget(Panels):
 
     def _update_proof(self) -> None:
         self._update_subject()
+        self._update_organs()
         self.labels_panel.show_proof(
             self.explanation,
             self.display.methods,
@@ -247,6 +250,18 @@ class HiResCAMWidget(Panels):
             self.display.methods[0],
             centre.at_mm if centre is not None else None,
         )
+
+    def _update_organs(self) -> None:
+        """Name to the measures what they are of."""
+        explanation, record = self.explanation, self.record
+        placement = None
+        labels = self.labels.ticked
+        if explanation is not None:
+            placement = self.display.style_of_maps().placement or explanation.default_placement
+            current = self.labels_panel.current_label(explanation)
+            labels = labels or ((current,) if current is not None else ())
+        self.organs.set_subject(self.model.classifier, record, explanation, placement)
+        self.organs.set_shown(labels, self.display.methods)
 
     def _update_notices(self, _value: object = None) -> None:
         """Say what makes the shown maps outdated, and what happened while they were made."""
@@ -289,7 +304,8 @@ class HiResCAMWidget(Panels):
         dialog.show()
 
     def _abandon_work(self) -> None:
-        for panel in (self.ct, self.model, self.run_panel, self.saver, self.test, self.sweep):
+        panels = (self.ct, self.model, self.run_panel, self.saver, self.organs, self.test)
+        for panel in (*panels, self.sweep):
             panel.abandon()
         self.runs.stop()
         self._look_soon.stop()
