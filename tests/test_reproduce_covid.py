@@ -18,6 +18,7 @@ from napari_hirescam.organs import OrganMap
 from napari_hirescam.reproduce.covid import (
     CovidSettings,
     allowed_cells,
+    attention_of,
     leave_one_out,
     make_network,
     slices_of,
@@ -154,12 +155,12 @@ def test_no_cell_is_allowed_without_infection() -> None:
 
 
 def test_the_small_network_is_one_linear_layer_at_the_end() -> None:
-    network, attention = make_network(SIDE, 0)
+    network = make_network(SIDE, 0)
+    attention = attention_of(network, SIDE)
     assert attention.guarantee.holds
     assert attention.closed_form
     assert attention.cells == (1, 8, 8)
-    same, _ = make_network(SIDE, 0)
-    other, _ = make_network(SIDE, 1)
+    same, other = make_network(SIDE, 0), make_network(SIDE, 1)
     weights = [part.state_dict()["net.layer_0.conv.weight"] for part in (network, same, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -176,7 +177,8 @@ def test_training_follows_its_seed_and_spares_the_global_generator() -> None:
     weights = []
     state = torch.get_rng_state()
     for seed in (0, 0, 1):
-        network, attention = make_network(SIDE, 0)
+        network = make_network(SIDE, 0)
+        attention = attention_of(network, SIDE)
         settings = ImageTraining(1, 5, 1e-3, mask_weight=0.1, flips=True, seed=seed)
         train_on_images(network, made_images(), settings, attention=attention)
         assert not network.training
@@ -187,16 +189,17 @@ def test_training_follows_its_seed_and_spares_the_global_generator() -> None:
 
 
 def test_one_step_of_sgd_by_hand() -> None:
-    """The loss is cross-entropy + lambda x mean softplus of every cell times their number."""
+    """At this scale the mask loss is the mean softplus of every cell times their number."""
     images, targets, allowed = made_images(4).tensors
-    network, attention = make_network(SIDE, 0)
+    network = make_network(SIDE, 0)
     network.train()
-    logits, maps = attention(images)
+    logits, maps = attention_of(network, SIDE)(images)
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
     (entropy + 0.3 * torch.nn.functional.softplus(64 * maps).mean()).backward()
     weight = network.get_parameter("final.1.weight")
     expected = weight.detach() - 0.01 * weight.grad
-    trained, attention = make_network(SIDE, 0)
+    trained = make_network(SIDE, 0)
+    attention = attention_of(trained, SIDE, scale="per_cell")
     settings = ImageTraining(1, 4, 0.01, "sgd", mask_weight=0.3)
     train_on_images(trained, TensorDataset(images, targets, allowed), settings, attention=attention)
     assert torch.allclose(trained.get_parameter("final.1.weight"), expected, atol=1e-6)
@@ -223,7 +226,8 @@ def test_images_are_mirrored_with_their_allowed_cells() -> None:
 
 
 def test_training_stops_when_asked_and_when_the_loss_is_lost() -> None:
-    network, attention = make_network(SIDE, 0)
+    network = make_network(SIDE, 0)
+    attention = attention_of(network, SIDE)
     with pytest.raises(Cancelled):
         train_on_images(network, made_images(), ImageTraining(9, 4, 1e-3), should_stop=lambda: True)
     images, targets, allowed = made_images().tensors

@@ -22,7 +22,11 @@ from napari_hirescam.reproduce.covid_data import Chest, Lungs
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from napari_hirescam.training.attention import TrainableAttention
+    from napari_hirescam.training.attention import (
+        AttentionScale,
+        TrainableAttention,
+        TrainableMethod,
+    )
 
 METHODS = ("hirescam", "gradcam")
 #: Weights of the mask loss that are compared.
@@ -36,6 +40,9 @@ _ARGUMENTS = {
     "act": "RELU",
     "norm": "BATCH",
 }
+#: A map's cells sum to the score, so each is small where they are many, and the softplus of all
+#: lies near ln 2 whatever the network does; times their number it has something to pull at.
+_SCALE: AttentionScale = "per_cell"
 _WINDOW_HU = (-1000.0, 400.0)
 _BODY_HU = -400
 _HALF = 0.5
@@ -192,22 +199,34 @@ def allowed_cells(slices: Slices) -> npt.NDArray[np.bool_]:
     return allowed[:, None, None]
 
 
-def make_network(side: int, seed: int) -> tuple[nn.Module, TrainableAttention]:
-    """Build the small network, its first weights drawn from the seed, and its attention."""
+def make_network(side: int, seed: int) -> nn.Module:
+    """Build the small network, its first weights drawn from the seed."""
     import torch
 
-    from napari_hirescam.models.architectures import build_by_name, default_target_layer
+    from napari_hirescam.models.architectures import build_by_name
     from napari_hirescam.models.spec import InputSpec
-    from napari_hirescam.training.attention import TrainableAttention
 
     given = InputSpec(shape=(1, side, side), layout="slice")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = build_by_name(_ARCHITECTURE, 1, dict(_ARGUMENTS), Path(_ARCHITECTURE), given)
+        return build_by_name(_ARCHITECTURE, 1, dict(_ARGUMENTS), Path(_ARCHITECTURE), given)
+
+
+def attention_of(
+    network: nn.Module,
+    side: int,
+    *,
+    method: TrainableMethod = "hirescam",
+    scale: AttentionScale = "logit",
+) -> TrainableAttention:
+    """Attention of the small network at the layer that its linear layer reads."""
+    from napari_hirescam.models.architectures import default_target_layer
+    from napari_hirescam.training.attention import TrainableAttention
+
     layer = default_target_layer(network)
     if layer is None:
         raise ValueError(f"the layer to explain of {_ARCHITECTURE} is not known")
-    return network, TrainableAttention(network, layer, (1, 1, side, side))
+    return TrainableAttention(network, layer, (1, 1, side, side), method=method, scale=scale)
 
 
 def leave_one_out(
@@ -234,7 +253,7 @@ def leave_one_out(
     AttributionError
         A loss became infinite.
     """
-    _, attention = make_network(settings.side, 0)
+    attention = attention_of(make_network(settings.side, 0), settings.side)
     cells = (attention.cells[1], attention.cells[2])
     prepared = {chest.name: slices_of(chest, settings.side, cells) for chest in chests}
     left_out = [chest for chest in chests if chest.is_labelled]
@@ -244,10 +263,10 @@ def leave_one_out(
     for done, (chest, weight, seed) in enumerate(runs):
         if should_stop is not None and should_stop():
             raise Cancelled("the experiment was cancelled")
-        network, attention = make_network(settings.side, seed)
+        network = make_network(settings.side, seed)
         others = [prepared[other.name] for other in chests if other is not chest]
-        _train(network, attention, others, weight, seed, settings, should_stop)
-        found, maps = _test(network, attention, chest.name, prepared[chest.name], weight, seed)
+        _train(network, others, weight, seed, settings, should_stop)
+        found, maps = _test(network, chest.name, prepared[chest.name], weight, seed)
         rows += found
         if seed == settings.seeds[0]:
             for method, stack in maps.items():
@@ -265,7 +284,6 @@ def _most_lung(slices: Slices) -> int:
 
 def _train(
     network: nn.Module,
-    attention: TrainableAttention,
     patients: Sequence[Slices],
     weight: float,
     seed: int,
@@ -293,14 +311,13 @@ def _train(
             flips=True,
             seed=seed,
         ),
-        attention=attention,
+        attention=attention_of(network, settings.side, scale=_SCALE),
         should_stop=should_stop,
     )
 
 
 def _test(
     network: nn.Module,
-    attention: TrainableAttention,
     name: str,
     slices: Slices,
     weight: float,
@@ -310,16 +327,17 @@ def _test(
     import torch
 
     from napari_hirescam.attention import attention_maps
-    from napari_hirescam.training.attention import TrainableAttention
 
     network.eval()
-    layer, images = attention.target_layer, slices.images
-    averaged = TrainableAttention(network, layer, (1, *images.shape[1:]), method="gradcam")
+    images = slices.images
+    side = images.shape[-1]
+    attention = attention_of(network, side)
+    averaged = attention_of(network, side, method="gradcam")
     with torch.no_grad():
         logits, hirescam = attention(images)
         maps = {"hirescam": hirescam, "gradcam": averaged(images)[1]}
     # The head's bias is the same for every slice.
-    bias = float(attention_maps(network, images[:1], layer).bias[0])
+    bias = float(attention_maps(network, images[:1], attention.target_layer).bias[0])
     stacks = {method: stack[:, 0, 0].numpy() for method, stack in maps.items()}
     scores = logits[:, 0].double().numpy()
     sums = stacks["hirescam"].sum(axis=(1, 2), dtype=np.float64)

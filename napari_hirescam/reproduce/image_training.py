@@ -69,11 +69,6 @@ def train_on_images(
 ) -> None:
     """Train a network in place: binary cross-entropy + lambda x mask loss.
 
-    The mask loss takes each cell at the scale of the score, that is times the number of cells. A
-    map's cells sum to the score, so that each is as small as there are many, and the softplus
-    of all of them lies near ln 2 whatever the network does. (The paper likewise takes slices at
-    the scale of their own scores and not of their share in the CT's.)
-
     Parameters
     ----------
     network
@@ -84,7 +79,8 @@ def train_on_images(
     settings
         Optimizer, length, seed.
     attention
-        Of the network; needed where `settings.mask_weight` is above 0.
+        Of the network, at the scale that the mask loss is to have; needed where
+        `settings.mask_weight` is above 0.
     accelerator
         As for Lightning's Trainer.
     progress, should_stop
@@ -145,7 +141,7 @@ class _Module(LightningModule):
             loss = functional.binary_cross_entropy_with_logits(self.network(given), target)
         else:
             logits, maps = self.attention(given)
-            outside = mask_loss(maps * maps[0, 0].numel(), batch[2])
+            outside = mask_loss(maps, batch[2])
             loss = functional.binary_cross_entropy_with_logits(logits, target)
             loss = loss + self.settings.mask_weight * outside
         if not torch.isfinite(loss):

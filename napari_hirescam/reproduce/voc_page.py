@@ -230,7 +230,7 @@ def _residual(findings: VocFindings, layer: str) -> float:
 def _table(summaries: Sequence[Summary]) -> Table:
     header = ("layer", "method", "n", *(_TITLES[name] for name in _MEASURES), "chance",
               "chance of a hit", "median threshold", "no map")  # fmt: skip
-    rows = [
+    rows: list[tuple[str | int | float, ...]] = [
         (
             summary.layer,
             ALL_METHODS[summary.method].title,
