@@ -17,7 +17,7 @@ from napari_hirescam.errors import ModelFileError
 
 #: Channels of the 3x3 convolutions between the pools.
 _STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-_SHRINKS = 2 ** len(_STAGES)
+_SHRINKS = 1 << len(_STAGES)
 
 
 class VGG16(nn.Module):
