@@ -98,7 +98,7 @@ class Fit:
         plan, asked = self._plan, self._listeners.should_stop
         for cases in (plan.train, plan.valid):
             sampler = EpochSampler(len(cases), seed=None)
-            for batch in self._loader(cases, sampler, flip_seed=None):
+            for batch in self.loader(cases, sampler, flip_seed=None):
                 if isinstance(batch, Unreadable):
                     raise batch.error
                 if asked is not None and asked():
@@ -126,8 +126,8 @@ class Fit:
             )
         flip_seed = settings.seed if settings.run.flips else None
         loaders = (
-            self._loader(plan.train, train_sampler, flip_seed=flip_seed),
-            self._loader(plan.valid, valid_sampler, flip_seed=None),
+            self.loader(plan.train, train_sampler, flip_seed=flip_seed),
+            self.loader(plan.valid, valid_sampler, flip_seed=None),
         )
         steps = -(-len(loaders[0]) // settings.optimizer.accumulate)
         labels = plan.table.labels
@@ -170,7 +170,8 @@ class Fit:
                 "or a smaller model.input.shape",
             ) from exc
 
-    def _loader(self, cases: Any, sampler: EpochSampler, *, flip_seed: int | None) -> Any:
+    def loader(self, cases: Any, sampler: EpochSampler, *, flip_seed: int | None) -> Any:
+        """Make the loader of some cases; with a seed they are flipped."""
         settings = self._plan.settings
         return make_loader(
             CaseSamples(cases, self._maker, flip_seed),

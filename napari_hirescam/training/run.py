@@ -74,17 +74,18 @@ def train(
     if machine.is_first_process():
         machine.require_folder(folder, resume=resume)
     with machine.torch_as_found(settings.run), machine.quiet_lightning():
-        plan = _plan(settings, table, folder, trust, should_stop)
+        plan = plan_training(settings, table, folder, trust, should_stop)
         return _run(plan, Listeners(progress, report, note, should_stop), resume=resume)
 
 
-def _plan(
+def plan_training(
     settings: TrainingSettings,
     table: CaseTable | None,
     out: Path,
     trust: AskTrust | None,
     should_stop: ShouldStop | None,
 ) -> Plan:
+    """Settle all that can be settled before the first step; see :func:`train`."""
     import torch
 
     from napari_hirescam.training.network import make_classifier, wanted_labels

@@ -38,14 +38,16 @@ class ModelSettings(_Section):
     input: InputSpec | None = Field(
         None, description="window, spacing, shape; or the name of a preset, 'axialnet' say"
     )
-    output: OutputSpec = Field(default_factory=OutputSpec)
+    output: OutputSpec = Field(
+        default_factory=OutputSpec, description="where the logits are in what the network returns"
+    )
     target_layer: str | None = Field(
         None, description="the layer the mask loss acts on; null takes the network's usual one"
     )
     labels: tuple[str, ...] | str | None = Field(
         None, description="outputs in order, or a shipped list's name; null takes the table's"
     )
-    description: str = ""
+    description: str = Field("", description="goes into the model folder")
 
     @field_validator("input", mode="before")
     @classmethod
@@ -77,13 +79,15 @@ class ModelSettings(_Section):
 class PhantomSettings(_Section):
     """A made-up cohort; see :func:`~napari_hirescam.cases.phantom_table`."""
 
-    train: int = Field(160, ge=1)
-    valid: int = Field(40, ge=1)
-    test: int = Field(0, ge=0)
-    seed: int = Field(0, ge=0)
-    spacing_mm: tuple[float, float, float] = (5.0, 4.0, 4.0)
+    train: int = Field(160, ge=1, description="number of phantoms")
+    valid: int = Field(40, ge=1, description="number of phantoms")
+    test: int = Field(0, ge=0, description="number of phantoms")
+    seed: int = Field(0, ge=0, description="which patients")
+    spacing_mm: tuple[float, float, float] = Field(
+        (5.0, 4.0, 4.0), description="along slices, rows, columns"
+    )
     labels: tuple[str, ...] | None = Field(None, description="null takes all findings there are")
-    prevalence: float = Field(0.35, gt=0, lt=1)
+    prevalence: float = Field(0.35, gt=0, lt=1, description="share of cases with a label")
 
 
 class TableSettings(_Section):
@@ -103,20 +107,26 @@ class RadChestCTSettings(_Section):
     Its folder alone will do.
     """
 
-    folder: str
-    labels: str | tuple[str, ...] = "radchest-80"
+    folder: str = Field(description="holds the scans")
+    labels: str | tuple[str, ...] = Field(
+        "radchest-80", description="a shipped list's name, or labels"
+    )
     tables: str | None = Field(None, description="folder of its CSV files; null: beside the scans")
     only_present: bool = Field(False, description="leave accessions out that have no scan")
-    at_most: dict[Literal["train", "valid", "test"], int] | None = None
-    sides: Literal["reported", "reference"] = "reported"
+    at_most: dict[Literal["train", "valid", "test"], int] | None = Field(
+        None, description="split -> how many of its first cases"
+    )
+    sides: Literal["reported", "reference"] = Field(
+        "reported", description="lung findings lie where the report says, or as in the paper's code"
+    )
 
 
 class SplitSettings(_Section):
     """Shares of the patients, for a table without splits."""
 
-    train: float = Field(gt=0, le=1)
-    valid: float = Field(gt=0, le=1)
-    test: float = Field(0.0, ge=0, lt=1)
+    train: float = Field(gt=0, le=1, description="share of the patients")
+    valid: float = Field(gt=0, le=1, description="share of the patients")
+    test: float = Field(0.0, ge=0, lt=1, description="share of the patients")
     seed: int = Field(0, ge=0, description="of the draw; not the training's, which may vary")
 
 
@@ -144,9 +154,11 @@ class DataSettings(_Section):
         "refuse", description="labels that no training case has, or every one"
     )
     workers: int = Field(0, ge=0, description="processes that read ahead; 0 reads in between")
-    cache_ram_gb: float = Field(2.0, ge=0, description="prepared CTs held by each process")
+    cache_ram_gb: float = Field(
+        2.0, ge=0, description="prepared CTs held in memory, by all processes of a machine"
+    )
     cache_folder: str | None = Field(None, description="prepared CTs kept on disk, for next time")
-    cache_disk_gb: float = Field(50.0, ge=0)
+    cache_disk_gb: float = Field(50.0, ge=0, description="most that the folder may hold")
     read_all_first: bool = Field(
         False, description="read every CT and mask before the first step, not only the headers"
     )
@@ -169,8 +181,12 @@ class LossSettings(_Section):
     """Binary cross-entropy + `mask_weight` x mask loss (paper sections 3 and 4)."""
 
     mask_weight: float = Field(1 / 3, ge=0, description="lambda; 0 leaves the mask loss out")
-    kind: Literal["softplus", "l2"] = "softplus"
-    attention: Literal["hirescam", "gradcam"] = "hirescam"
+    kind: Literal["softplus", "l2"] = Field(
+        "softplus", description="what a cell outside costs; 'l2': the norm of all of them"
+    )
+    attention: Literal["hirescam", "gradcam"] = Field(
+        "hirescam", description="whose maps; 'gradcam' is for comparison"
+    )
     scale: Literal["logit", "per_slice", "per_cell"] = Field(
         "per_slice",
         description="'logit': cells sum to the logit; 'per_slice': that x number of slices, as in "
@@ -203,11 +219,15 @@ class LossSettings(_Section):
 class OptimizerSettings(_Section):
     """How weights move."""
 
-    name: Literal["sgd", "adam", "adamw"] = "adamw"
-    learning_rate: float = Field(1e-3, gt=0)
+    name: Literal["sgd", "adam", "adamw"] = Field("adamw", description="torch's")
+    learning_rate: float = Field(1e-3, gt=0, description="the highest of the schedule")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(1e-2, ge=0)
-    schedule: Literal["constant", "cosine"] = "cosine"
+    weight_decay: float = Field(
+        1e-2, ge=0, description="0.01 suits adamw; the paper's sgd has 1e-7"
+    )
+    schedule: Literal["constant", "cosine"] = Field(
+        "cosine", description="the rate stays, or falls to 0 over all epochs"
+    )
     warmup_share: float = Field(0.05, ge=0, lt=1, description="of all steps, before the cosine")
     batch_size: int = Field(1, ge=1, description="CTs of one pass, in each process")
     accumulate: int = Field(1, ge=1, description="passes of one step")
@@ -217,7 +237,7 @@ class OptimizerSettings(_Section):
 class RunSettings(_Section):
     """How long, where, and what is kept."""
 
-    epochs: int = Field(100, ge=1)
+    epochs: int = Field(100, ge=1, description="at most")
     patience: int | None = Field(
         15, ge=1, description="epochs without a lower validation loss before it stops; null: never"
     )
@@ -226,21 +246,29 @@ class RunSettings(_Section):
         None, ge=1, description="besides the end of each epoch"
     )
     tensorboard: bool = Field(False, description="TensorBoard files beside the CSV log")
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto"
-    devices: int | tuple[int, ...] | Literal["auto"] = 1
-    num_nodes: int = Field(1, ge=1)
-    strategy: str = "auto"
-    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
-    deterministic: bool = Field(True, description="refuse operations that vary from run to run")
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = Field(
+        "auto", description="'auto': the fastest there is"
+    )
+    devices: int | tuple[int, ...] | Literal["auto"] = Field(
+        1, description="how many, or which, of each machine"
+    )
+    num_nodes: int = Field(1, ge=1, description="machines")
+    strategy: str = Field("auto", description="Lightning's: 'ddp', 'fsdp', ...")
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = Field(
+        "32", description="of the numbers the network computes with"
+    )
+    deterministic: bool = Field(
+        True, description="take torch's operations that do not vary, where there are any"
+    )
     threads: int | None = Field(None, ge=1, description="of torch on the CPU; null: torch's own")
 
 
 class TrainingSettings(_Section):
     """One training. The fields of 'preset' are filled in where the file leaves them out."""
 
-    preset: Literal["paper"] | None = None
-    name: str = Field("model", min_length=1)
-    seed: int = Field(0, ge=0)
+    preset: Literal["paper"] | None = Field(None, description="settings to begin with")
+    name: str = Field("model", min_length=1, description="of the model")
+    seed: int = Field(0, ge=0, description="of first weights, order, flips and dropout")
     model: ModelSettings
     data: DataSettings = Field(default_factory=DataSettings)
     loss: LossSettings = Field(default_factory=LossSettings)
