@@ -400,7 +400,7 @@ class TestTraining:
         kept(noise(VOLUME))
         assert kept.closed_form
 
-    @pytest.mark.parametrize("gate", ["parameter", "norm"])
+    @pytest.mark.parametrize("gate", ["parameter", "norm", "norm without weights"])
     def test_what_does_nothing_yet_is_not_overlooked(self, gate: str) -> None:
         """A gate of one and a fresh batch norm let the weights through, until they learn."""
 
@@ -408,7 +408,8 @@ class TestTraining:
             def __init__(self) -> None:
                 super().__init__()
                 self.gate = nn.Parameter(torch.ones(5)) if gate == "parameter" else None
-                self.norm = nn.BatchNorm1d(5) if gate == "norm" else nn.Identity()
+                norm = nn.BatchNorm1d(5, affine=gate == "norm")
+                self.norm = norm if gate.startswith("norm") else nn.Identity()
 
             def forward(self, x: torch.Tensor) -> torch.Tensor:
                 pooled = self.norm(self.pool(self.act(self.conv(x))).flatten(1))
