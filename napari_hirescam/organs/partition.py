@@ -27,7 +27,7 @@ VALUES = {
     "great_vessel": (HEART,),
 }
 
-_STEPS = 8
+_STEPS = 7
 _MARGIN_MM = 25.0
 #: Muscle, organs, fat and water: of all that was measured, and of all that is no air. Bone and
 #: contrast medium are the rest.
@@ -169,11 +169,11 @@ class _Search:
     def _refuse_what_is_no_ct(self, grid: WorkGrid) -> None:
         measured = grid.hu[~grid.void]
         if measured.size == 0:
-            raise self._refusal("none of its voxels was measured")
+            raise self._refusal("it holds nothing but air or padding")
         soft = int(((measured > -200) & (measured < 200)).sum())
         if soft < _LEAST_SOFT * measured.size:
             raise self._refusal("hardly anything in it is as dense as tissue")
         if soft < _LEAST_SOFT_OF_SOLID * int((measured > -200).sum()):
             raise self._refusal("much of it is denser than tissue and bone are in a CT")
-        if measured.min() > _DARK_HU:
+        if grid.hu.min() > _DARK_HU:
             raise self._refusal("nothing in it is as dark as air")

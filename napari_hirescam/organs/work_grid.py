@@ -64,7 +64,7 @@ class WorkGrid:
         for axis in range(3):
             others = tuple(other for other in range(3) if other != axis)
             at = np.flatnonzero(mask.any(axis=others))
-            margin = self.voxels(margin_mm, axis)
+            margin = round(margin_mm / self.spacing_mm[axis])
             spans.append(slice(max(0, int(at[0]) - margin), int(at[-1]) + margin + 1))
         return spans[0], spans[1], spans[2]
 
