@@ -30,7 +30,7 @@ from napari_hirescam.reproduce.phantom import (
     Preset,
     carry_out,
 )
-from napari_hirescam.reproduce.phantom_cohort import make_cohorts
+from napari_hirescam.reproduce.phantom_cohort import CUES, make_cohorts
 from napari_hirescam.reproduce.phantom_figures import Figures, as_plain, work_out
 from napari_hirescam.reproduce.phantom_page import BAR, lead, make_page
 from napari_hirescam.reproduce.results import prepare_folder, write_results
@@ -228,6 +228,19 @@ class TestTinyRun:
             load_model(folder / "models" / name, device="cpu").weights_sha256 for name in names
         }
         assert len(weights) == 4
+
+    def test_shows_a_patient_with_finding_and_cue_for_each_label(
+        self, tiny: tuple[Outcome, list[str]]
+    ) -> None:
+        outcome, _ = tiny
+        test = outcome.cohorts.confounded.of("test").cases
+        with_both = {
+            label
+            for label, cue in CUES.items()
+            if any(case.labels[label] and cue in case.devices for case in test)
+        }
+        assert set(outcome.shown) == with_both
+        assert outcome.picture.startswith(b"\x89PNG")
 
     def test_tells_what_it_does(self, tiny: tuple[Outcome, list[str]]) -> None:
         _, told = tiny

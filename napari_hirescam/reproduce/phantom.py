@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hirescam.attention.stopping import ShouldStop
 from napari_hirescam.errors import SettingsError
 from napari_hirescam.reproduce.phantom_cohort import Cohorts, hold_all, make_cohorts
+from napari_hirescam.reproduce.phantom_pictures import side_by_side
 
 if TYPE_CHECKING:
     from napari_hirescam.evaluation.cohort import CohortResult
@@ -149,6 +150,8 @@ class Outcome:
         (network, test set) -> what was measured, one for each seed.
     histories
         Network -> epochs of each seed.
+    picture, shown
+        The maps of the first seed's networks in one patient for each finding, and for which.
     """
 
     preset: Preset
@@ -156,6 +159,8 @@ class Outcome:
     cohorts: Cohorts
     results: Mapping[tuple[str, str], tuple[CohortResult, ...]]
     histories: Mapping[str, tuple[tuple[EpochRecord, ...], ...]]
+    picture: bytes = b""
+    shown: tuple[str, ...] = ()
 
 
 def carry_out(
@@ -237,12 +242,16 @@ def carry_out(
             # Tuned on confounded validation patients, as everything is but the last test.
             thresholds = found.thresholds
             results.setdefault((name, part), []).append(found)
+    first = {name: load_model(places[name, seeds[0]], device="cpu") for name in NETWORKS}
+    picture, shown = side_by_side(cohorts.confounded.of("test"), confounded.of("test"), first)
     return Outcome(
         preset,
         tuple(seeds),
         cohorts,
         {key: tuple(found) for key, found in results.items()},
         {name: tuple(epochs) for name, epochs in histories.items()},
+        picture,
+        shown,
     )
 
 

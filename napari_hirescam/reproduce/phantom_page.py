@@ -64,6 +64,7 @@ def make_page(outcome: Outcome, figures: Figures, facts: Mapping[str, str]) -> P
                 tuple(_four_way(figures, outcome, part) for part in TEST_SETS),
                 (Figure(_dots(figures), "Each dot is a seed; the bar is their mean."),),
             ),
+            *_pictures(outcome),
             Section("Scores", _WHY_TWO_SETS, (_scores(figures), _gains(figures))),
             Section(
                 "Label by label",
@@ -86,6 +87,18 @@ _COHORT = (
     "confounded patients (training, validation, first test set) the two are present or absent "
     "together in nearly all. In the second test set the cue is as frequent, but drawn by itself."
 )
+
+
+def _pictures(outcome: Outcome) -> tuple[Section, ...]:
+    if not outcome.shown:
+        return ()
+    caption = (
+        "Seen from the front: the brightest voxel and the strongest attention along each line. "
+        "The line goes around the organ of the finding. Each map has its own scale, from 0 to "
+        f"its maximum; networks of seed {outcome.seeds[0]}, the first confounded test patient "
+        "with finding and cue."
+    )
+    return (Section("Where they look", "", (), (Figure(outcome.picture, caption),)),)
 
 
 def lead(figures: Figures) -> str:
