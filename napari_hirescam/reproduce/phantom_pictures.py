@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_hirescam.cases import Case, CaseTable
 from napari_hirescam.cases.phantoms import PhantomCase
+from napari_hirescam.organs.organ_map import BoolArray
 from napari_hirescam.reproduce.overlays import Overlay, draw_rows
 from napari_hirescam.reproduce.phantom_cohort import CUES
 
@@ -57,7 +58,9 @@ def _row(case: Case, label: str, networks: Mapping[str, Classifier]) -> list[Ove
 
     volume = case.ct()
     organs = case.organs(volume)
-    outline = () if organs is None else (organs.mask(case.allowed[label]).any(axis=_FRONT),)
+    outline: tuple[BoolArray, ...] = ()
+    if organs is not None:
+        outline = (np.asarray(organs.mask(case.allowed[label]).any(axis=_FRONT)),)
     brightest = volume.voxels.max(axis=_FRONT)
     aspect = volume.spacing_mm[0] / volume.spacing_mm[2]
     row = [Overlay(f"{label}; cue: {CUES[label]}", brightest, None, outline, aspect, _GREY_HU)]
