@@ -131,29 +131,42 @@ def test_every_measure_agrees_with_counting_cell_by_cell(values, organ, lesion, 
         assert np.isnan(row.lesion_iou)
 
 
-def test_the_papers_rule_samples_corners_along_the_networks_own_axes():
-    # Four voxels of the network's input to a cell, and columns that run towards the right:
-    # the corner voxel of a cell is its leftmost one.
-    turned = np.diag([1.0, 1.0, -1.0, 1.0])
-    turned[2, 3] = 7.0
-    cells = np.diag([1.0, 1.0, 4.0, 1.0])
-    cells[2, 3] = 1.5
-    maps = explanation(
-        {"hirescam": np.ones((1, 1, 1, 2))}, cells, input_grid=Grid((1, 1, 8), turned)
-    )
-    mask = np.zeros((1, 1, 8), dtype=bool)
-    mask[..., 3] = True  # the leftmost voxel of the cell on the right
-    organs = OrganMap.from_masks({"left": mask}, np.eye(4), "hand")
-    (row,) = measure_case(
-        maps, organs, ALLOWED, thresholds=0.5, placement="stretch", rule="nearest"
-    )
-    assert row.cell_counts.inside[0] == 1
-    mask[..., 3], mask[..., 0] = False, True  # its other end: no corner
-    (row,) = measure_case(
-        maps, OrganMap.from_masks({"left": mask}, np.eye(4), "hand"), ALLOWED,
-        thresholds=0.5, placement="stretch", rule="nearest",
-    )  # fmt: skip
-    assert row.cell_counts.inside[0] == 0
+def axes(order, backwards, shape):
+    """The grid of a network's input whose axes run along these of (I, P, L)."""
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1.0
+    for index_axis, axis in enumerate(order):
+        affine[axis, index_axis] = -1.0 if axis in backwards else 1.0
+        if axis in backwards:
+            affine[axis, 3] = shape[axis] - 1
+    return Grid(tuple(shape[axis] for axis in order), affine)
+
+
+@pytest.mark.parametrize(
+    ("order", "backwards", "corner"),
+    [
+        ((0, 1, 2), (), 4),  # of columns 0 to 7 the second cell begins at 4
+        ((0, 1, 2), (2,), 7),  # from the left, the first cell begins at 7
+        ((2, 1, 0), (), 4),
+        ((1, 2, 0), (0, 2), 7),
+    ],
+)
+def test_the_papers_rule_samples_corners_along_the_networks_own_axes(order, backwards, corner):
+    # Eight columns of the input to two cells of the map; the left cell is the one that counts.
+    shape = (4, 3, 8)
+    cells = np.diag([2.0, 1.0, 4.0, 1.0])
+    cells[:3, 3] = 0.5, 0.0, 1.5
+    values = np.zeros((1, 2, 3, 2))
+    values[0, :, :, 1] = 1.0
+    maps = explanation({"hirescam": values}, cells, input_grid=axes(order, backwards, shape))
+    for column in range(4, 8):
+        mask = np.zeros(shape, dtype=bool)
+        mask[..., column] = True
+        (row,) = measure_case(
+            maps, OrganMap.from_masks({"left": mask}, np.eye(4), "hand"), ALLOWED,
+            thresholds=0.5, placement="stretch", rule="nearest",
+        )  # fmt: skip
+        assert row.organ_iou == (1.0 if column == corner else 0.0)
 
 
 def test_what_cannot_be_measured_is_refused():
