@@ -116,10 +116,12 @@ def test_marks_without_a_scan_say_what_to_do(tmp_path, others, reason, remedy) -
         find_nodules([tmp_path])
 
 
-def test_marks_of_another_scan_are_refused(tmp_path) -> None:
+@pytest.mark.parametrize("first", [0, 1])
+def test_marks_of_another_scan_are_refused(tmp_path, first: int) -> None:
+    """Whether it has other slices, or as many and lies a slice further down."""
     write_scan(tmp_path, "A")
     ct, _ = made_scan()
-    elsewhere = Volume(ct.voxels[1:], translation((2.0, 0, 0)) @ ct.affine, "cut")
+    elsewhere = Volume(ct.voxels[first:], translation((2.0, 0, 0)) @ ct.affine, "moved")
     write_volume(tmp_path / "A_ct.nii.gz", elsewhere.voxels, elsewhere.grid, overwrite=True)
     with pytest.raises(CaseTableError, match="another grid"):
         next(find_nodules([tmp_path]).read_scans())
