@@ -125,6 +125,13 @@ class TestMachine:
 
         assert "cannot be written" in str(refusal(tmp_path, out=tmp_path / "closed" / "run"))
 
+    def test_a_cache_folder_that_is_a_file(self, tmp_path):
+        (tmp_path / "cache").write_text("mine")
+
+        error = refusal(tmp_path, data={"cache_folder": str(tmp_path / "cache")})
+
+        assert "cannot be written" in error.reason
+
     def test_a_disk_without_room_for_the_checkpoints(self, tmp_path, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Fit:
         self._trainer = self._make_trainer()
         self._maker = self._make_maker()
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Hash of all that the result depends on, by which a run knows its own checkpoint."""
         plan = self._plan
@@ -187,7 +188,7 @@ class Fit:
         loss, data = plan.settings.loss, plan.settings.data
         # Two loaders with their workers share what memory there is for the cache.
         readers = max(2 * data.workers, 1) * max(self._trainer.num_devices, 1)
-        folder = None if data.cache_folder is None else Path(data.cache_folder)
+        folder = None if data.cache_folder is None else Path(data.cache_folder).expanduser()
         disk = data.cache_disk_gb * _GB
         places = CellPlaces.of(plan.classifier, loss.placement) if loss.mask_weight else None
         return SampleMaker(

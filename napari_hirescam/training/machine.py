@@ -84,14 +84,19 @@ def require_folder(out: Path, *, resume: bool) -> None:
         raise SettingsError(
             out, "it is not empty", "Go on with its run by --resume, or name another folder"
         )
+    require_writable(out)
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder, and raise SettingsError where it cannot be written."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
         probe.touch()
         probe.unlink()
     except OSError as exc:
         raise SettingsError(
-            out, f"it cannot be written: {exc.strerror}", "Choose another folder"
+            folder, f"it cannot be written: {exc.strerror}", "Choose another folder"
         ) from exc
 
 
@@ -119,14 +124,15 @@ def is_first_process() -> bool:
 
 @contextmanager
 def torch_as_found(run: RunSettings) -> Iterator[None]:
-    """Leave torch's generators, switches and threads behind as they were."""
+    """Leave torch's generator, switches and threads behind as they were."""
     import torch
 
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     threads = torch.get_num_threads()
     try:
-        with torch.random.fork_rng():
+        # The CPU's alone: asking for the others would start each GPU there is.
+        with torch.random.fork_rng(devices=[]):
             if run.threads is not None:
                 torch.set_num_threads(run.threads)
             yield

@@ -73,6 +73,8 @@ def train(
     folder = Path(out).expanduser()
     if machine.is_first_process():
         machine.require_folder(folder, resume=resume)
+        if settings.data.cache_folder is not None:
+            machine.require_writable(Path(settings.data.cache_folder).expanduser())
     with machine.torch_as_found(settings.run), machine.quiet_lightning():
         plan = plan_training(settings, table, folder, trust, should_stop)
         return _run(plan, Listeners(progress, report, note, should_stop), resume=resume)

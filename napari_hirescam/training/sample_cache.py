@@ -17,6 +17,8 @@ import numpy.typing as npt
 logger = logging.getLogger(__name__)
 
 Arrays = dict[str, npt.NDArray[Any]]
+# Files written between two looks at what others have put into the folder.
+_LOOK_EVERY = 100
 
 
 class SampleCache:
@@ -43,6 +45,8 @@ class SampleCache:
         self._held: dict[str, Arrays] = {}
         self._folder = folder
         self._disk_bytes = disk_bytes
+        self._used = 0
+        self._puts = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what is held in memory: a worker makes its own."""
@@ -99,12 +103,17 @@ class SampleCache:
         part = folder / f".{key}.{uuid.uuid4().hex}.part"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if file.exists() or _bytes_in(folder) + size > self._disk_bytes:
+            # Looking through a large folder each time would take longer than writing.
+            if self._puts % _LOOK_EVERY == 0:
+                self._used = _bytes_in(folder)
+            self._puts += 1
+            if file.exists() or self._used + size > self._disk_bytes:
                 return
             with part.open("xb") as stream:
                 # Not compressed: reading back must be faster than making anew.
                 save: Any = np.savez
                 save(stream, **arrays)
+            self._used += part.stat().st_size
             part.replace(file)
         except OSError as exc:
             if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
