@@ -367,15 +367,27 @@ class TestGradients:
 
 class TestTraining:
     def test_what_follows_in_place_overwrites_nothing(self) -> None:
-        """The ReLU after conv2 writes into its output; the map is of what conv2 made."""
-        network = seeded(ConvThenLinear)
-        assert network.act2.inplace
-        plain = deepcopy(network)
-        plain.act1.inplace = plain.act2.inplace = False
+        """A map is of what the layer made, not of what was written over it."""
+
+        class Shifted(GlobalPoolThenLinear):
+            def __init__(self, *, in_place: bool) -> None:
+                super().__init__()
+                self.in_place = in_place
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                made = self.act(self.conv(x))
+                shifted = made.add_(3) if self.in_place else made + 3
+                return self.fc(self.pool(shifted).flatten(1))
+
         found, expected = (
-            TrainableAttention(net, "conv2", VOLUME)(noise(VOLUME))[1] for net in (network, plain)
+            TrainableAttention(seeded(Shifted, in_place=way), "act", VOLUME)
+            for way in (True, False)
         )
-        assert torch.equal(found, expected)
+        assert found.closed_form
+        for maps, maps_expected in zip(
+            both_ways(found, noise(VOLUME)), both_ways(expected, noise(VOLUME)), strict=True
+        ):
+            assert torch.allclose(maps, maps_expected, rtol=1e-10)
 
     def test_dropout_in_the_head_ends_the_closed_form(self) -> None:
         """In training a score is made of what dropout left, and the maps must be as well."""
