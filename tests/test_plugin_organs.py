@@ -31,7 +31,6 @@ from napari_hirescam.plugin.ct_layers import (
     volume_from_layer,
     world_transform,
 )
-from napari_hirescam.plugin.measures_table import HIT, INSIDE, LABEL, METHOD, ORGAN_IOU
 from napari_hirescam.plugin.measuring import THRESHOLDS_FILE
 from napari_hirescam.plugin.opening import add_layer
 from napari_hirescam.plugin.organ_values import VALUES, parse_values
@@ -42,6 +41,7 @@ from napari_hirescam.source import Segment
 
 pytest_plugins = ["plugin_window"]
 
+LABEL, METHOD, ORGAN_IOU, INSIDE, HIT = range(5)
 ORGANS = {"nodule": ("lungs",), "mass": ("left_lung",)}
 
 
@@ -145,10 +145,11 @@ def settle(qtbot, panel) -> None:
 
 def texts(panel) -> list[list[str]]:
     model = panel.measures
-    return [
+    rows = [
         [model.data(model.index(row, column)) for column in range(model.columnCount())]
         for row in range(model.rowCount())
     ]
+    return [[*map_.split("\n"), *numbers] for map_, *numbers in rows]
 
 
 def edit(panel, organ: str, values: str) -> bool:

@@ -8,7 +8,7 @@ from plugin_cases import make_model, run
 
 from napari_hirescam.organs import OrganMap
 from napari_hirescam.organs.organ_tables import PARTITION
-from napari_hirescam.plugin.measures_table import LABEL
+from napari_hirescam.plugin.measures_table import MAP
 
 pytest_plugins = ["plugin_window"]
 
@@ -39,7 +39,7 @@ def settle(qtbot, widget) -> None:
 
 def labels_in_table(widget) -> list[str]:
     model = widget.organs.measures
-    return [model.data(model.index(row, LABEL)) for row in range(model.rowCount())]
+    return [model.data(model.index(row, MAP)).split("\n")[0] for row in range(model.rowCount())]
 
 
 def test_the_section_follows_ct_model_run_and_ticks(qtbot, viewer, done, found):

@@ -15,20 +15,20 @@ from napari_hirescam.plugin.headed_table import HeadedTableModel, Index
 if TYPE_CHECKING:
     from napari_hirescam.evaluation.case_measures import MapMeasures
 
-LABEL, METHOD, ORGAN_IOU, INSIDE, HIT = range(5)
-_WIDTHS = {METHOD: 74, ORGAN_IOU: 78, INSIDE: 78, HIT: 70}
-_ROW, _HEADER = 22, 26
-_MOST_ROWS = 8
+MAP, ORGAN_IOU, INSIDE, HIT = range(4)
+_WIDTHS = {ORGAN_IOU: 78, INSIDE: 78, HIT: 72}
+# A label and its method do not fit beside each other into a narrow dock.
+_ROW, _HEADER = 36, 26
+_MOST_ROWS = 6
 _UNKNOWN = "–"  # noqa: RUF001 - an en dash stands for no value
 
 
 class MeasuresModel(HeadedTableModel):
     """One row for each label and method."""
 
-    headings = ("Label", "Method", "OrganIoU", "Inside", "Hit")
+    headings = ("Map", "OrganIoU", "Inside", "Hit")
     tips = (
-        "Labels whose maps are shown.",
-        "Method that made the map.",
+        "A label whose map is shown, and the method that made the map.",
         "Share of the cells above the threshold that lie inside the label's organs (by chance).",
         "Share of the positive attention that lies inside those organs (of an even map).",
         "Whether the strongest cell lies inside them (share of all cells that do).",
@@ -66,8 +66,7 @@ class MeasuresModel(HeadedTableModel):
 def _text(row: MapMeasures, column: int) -> str:
     hit = _UNKNOWN if math.isnan(row.hit) else ("yes" if row.hit else "no")
     return (
-        row.label,
-        METHODS[row.method].title,
+        f"{row.label}\n{METHODS[row.method].title}",
         _beside_chance(_number(row.organ_iou), row.chance_cells),
         _beside_chance(_number(row.share_inside), row.chance_share),
         _beside_chance(hit, row.chance_cells),
@@ -109,14 +108,13 @@ class MeasuresTable(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setShowGrid(False)
-        self.setWordWrap(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(_ROW)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
-        header.setSectionResizeMode(LABEL, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(MAP, QHeaderView.ResizeMode.Stretch)
         for column, width in _WIDTHS.items():
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, width)
