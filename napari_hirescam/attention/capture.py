@@ -22,12 +22,13 @@ from napari_hirescam.models.dry_run import (
     one_tensor,
     split_call,
 )
-from napari_hirescam.models.head import HeadTape
 from napari_hirescam.models.scores import PLAIN_OUTPUT, read_scores, run_network, scores_of_ct
 from napari_hirescam.models.spec import OutputSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from napari_hirescam.models.head import HeadTape
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +186,8 @@ def run_head(leaf: Tensor, head: Callable[[Tensor], Tensor]) -> Captured:
     """Compute the logits of a leaf with gradients, by a head that is a function already."""
     import torch
 
+    from napari_hirescam.models.head import HeadTape
+
     with torch.enable_grad():
         read = leaf.clone()
         node = read.grad_fn
@@ -226,6 +229,8 @@ class _Cut:
 
     def at(self, tensor: Tensor) -> Tensor:
         import torch
+
+        from napari_hirescam.models.head import HeadTape
 
         self.recording.close()  # of an earlier call of the same layer
         # A copy as leaf, and a copy of that handed on: an in-place operation that follows

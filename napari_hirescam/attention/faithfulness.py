@@ -30,7 +30,6 @@ from napari_hirescam.attention.operations import (
     QUOTIENT,
 )
 from napari_hirescam.attention.result import Guarantee, GuaranteeState
-from napari_hirescam.models.head import HeadCannotBeReplayedError
 from napari_hirescam.volume import FloatArray
 
 if TYPE_CHECKING:
@@ -271,6 +270,8 @@ def probe_head(
     The guarantee, and the bias [K] (NaN where the head is not affine).
     """
     import torch
+
+    from napari_hirescam.models.head import HeadCannotBeReplayedError
 
     unknown: FloatArray = np.full(captured.logits.shape[1], np.nan)
     guarantee = examine_head(captured, target_layer)

@@ -22,7 +22,6 @@ from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.errors import Cancelled
 from napari_hirescam.models.borrow import SplitNetwork, borrowed
 from napari_hirescam.models.dry_run import find_layer, is_input, split_call
-from napari_hirescam.models.head import HeadCannotBeReplayedError
 from napari_hirescam.models.scores import PLAIN_OUTPUT, run_network, scores_of_ct
 from napari_hirescam.models.spec import OutputSpec
 from napari_hirescam.volume import FloatArray, Shape3D
@@ -159,6 +158,8 @@ def _can_be_replayed(
     head: Callable[[Tensor], Tensor], activation: Tensor, logits: FloatArray
 ) -> bool:
     import torch
+
+    from napari_hirescam.models.head import HeadCannotBeReplayedError
 
     try:
         with torch.no_grad():
