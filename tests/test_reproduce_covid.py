@@ -17,15 +17,13 @@ from napari_hirescam.errors import AttributionError, Cancelled, CaseTableError, 
 from napari_hirescam.organs import OrganMap
 from napari_hirescam.reproduce.covid import (
     CovidSettings,
-    allowed_cells,
     attention_of,
     leave_one_out,
     make_network,
-    slices_of,
-    with_lungs,
 )
 from napari_hirescam.reproduce.covid_data import Chest, read_chests
 from napari_hirescam.reproduce.covid_page import Run, lines_of, runs_of
+from napari_hirescam.reproduce.covid_slices import allowed_cells, slices_of, with_lungs
 from napari_hirescam.reproduce.image_training import ImageTraining, train_on_images
 
 SIDE = 64

@@ -156,6 +156,16 @@ def test_an_image_and_its_segmentation_shrink_together(tmp_path) -> None:
     assert image.void.sum() == 40
 
 
+def test_classes_are_never_mixed_by_shrinking(tmp_path) -> None:
+    """Halfway between dog (12) and background would lie a bus (6)."""
+    folder = make_voc(tmp_path)
+    file = folder / "SegmentationClass/one.png"
+    values = np.array(Image.open(file))
+    Image.fromarray(values).save(file)
+    found = read_voc_image(folder, "one", 23, 31).segmentation
+    assert set(np.unique(found)) == {0, 12, 255}
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [

@@ -37,10 +37,10 @@ def covid(
             LAMBDAS,
             CovidSettings,
             leave_one_out,
-            with_lungs,
         )
         from napari_hirescam.reproduce.covid_data import read_chests
         from napari_hirescam.reproduce.covid_page import figures_of, page_of, pictures_of
+        from napari_hirescam.reproduce.covid_slices import with_lungs
         from napari_hirescam.reproduce.overlays import write_pictures
         from napari_hirescam.reproduce.results import (
             how_it_was_made,

@@ -51,6 +51,13 @@ class Estimate:
     n: int
     note: str = ""
 
+    @property
+    def interval(self) -> str:
+        """Both ends, for a table; a dash where there is none."""
+        if not np.isfinite(self.low):
+            return "\N{EN DASH}"
+        return f"{self.low:.3f} to {self.high:.3f}"
+
 
 def resample(
     groups: Sequence[Hashable], n_replicates: int = N_REPLICATES, seed: int = SEED

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.attention.stopping import Progress, ShouldStop
-from napari_hirescam.errors import Cancelled, OrganError
+from napari_hirescam.errors import Cancelled
 from napari_hirescam.evaluation.localisation import chance_share, share_inside
-from napari_hirescam.reproduce.covid_data import Chest, Lungs
+from napari_hirescam.reproduce.covid_data import Chest
+from napari_hirescam.reproduce.covid_slices import Slices, allowed_cells, slices_of
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from napari_hirescam.training.attention import (
         AttentionScale,
@@ -43,9 +44,6 @@ _ARGUMENTS = {
 #: A map's cells sum to the score, so each is small where they are many, and the softplus of all
 #: lies near ln 2 whatever the network does; times their number it has something to pull at.
 _SCALE: AttentionScale = "per_cell"
-_WINDOW_HU = (-1000.0, 400.0)
-_BODY_HU = -400
-_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,26 +68,6 @@ class CovidSettings:
     epochs: int = 8
     batch_size: int = 32
     learning_rate: float = 1e-3
-
-
-@dataclass(frozen=True, eq=False)
-class Slices:
-    """Slices of one patient as a network sees them, and where lungs and body lie on its cells.
-
-    Parameters
-    ----------
-    images
-        float32 [n, 1, side, side].
-    infected
-        bool [n].
-    lungs, body
-        Share of each cell inside, [n, h, w].
-    """
-
-    images: Tensor
-    infected: npt.NDArray[np.bool_]
-    lungs: npt.NDArray[np.float64]
-    body: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -130,73 +108,6 @@ class Seen:
     chest: Chest
     index: int
     maps: dict[tuple[float, str], npt.NDArray[np.floating]] = field(default_factory=dict)
-
-
-def with_lungs(
-    chests: Sequence[Chest], lungs: Lungs, progress: Progress | None = None
-) -> tuple[tuple[Chest, ...], tuple[str, ...]]:
-    """Give chests the lungs that are asked for; and say what is in doubt of them.
-
-    Raises
-    ------
-    OrganError
-        PARTITION does not find the lungs of a patient.
-    """
-    from napari_hirescam.organs import find_organs
-
-    if lungs == "threshold":
-        return tuple(chests), ()
-    found, doubts = [], []
-    for done, chest in enumerate(chests):
-        if progress is not None:
-            progress(done, len(chests))
-        try:
-            organs = find_organs(chest.volume())
-        except OrganError as exc:
-            raise OrganError(
-                chest.name, exc.reason, "Take the file's own lungs with --lungs threshold"
-            ) from exc
-        doubts += [f"{chest.name}: {doubt}" for doubt in organs.doubts]
-        found.append(chest.with_lungs(organs.mask(["lungs"])))
-    return tuple(found), tuple(doubts)
-
-
-def slices_of(chest: Chest, side: int, cells: tuple[int, int]) -> Slices:
-    """Average a patient's slices down and lay lungs and body over the cells.
-
-    The cells are stretched over the slice, as in the paper.
-    """
-    import torch
-    from scipy import ndimage
-    from torch.nn.functional import adaptive_avg_pool2d
-
-    low, high = _WINDOW_HU
-    hu = torch.from_numpy(chest.hu.astype(np.float32)).clamp(low, high)
-    images = adaptive_avg_pool2d(hu[:, None], side)
-    body = np.zeros(chest.hu.shape, dtype=bool)
-    for index, plane in enumerate(chest.hu > _BODY_HU):
-        parts, count = ndimage.label(plane)
-        if count:
-            largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-            body[index] = ndimage.binary_fill_holes(parts == largest)
-
-    def on_cells(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        pooled = adaptive_avg_pool2d(torch.from_numpy(mask.astype(np.float64))[:, None], cells)
-        shares: npt.NDArray[np.float64] = pooled[:, 0].numpy()
-        return shares
-
-    return Slices(
-        (images - low) / (high - low) - _HALF,
-        chest.infected,
-        on_cells(chest.lungs),
-        on_cells(body),
-    )
-
-
-def allowed_cells(slices: Slices) -> npt.NDArray[np.bool_]:
-    """Cells where attention may lie, [n, 1, 1, h, w]: half in the lungs; none without infection."""
-    allowed: npt.NDArray[np.bool_] = (slices.lungs >= _HALF) & slices.infected[:, None, None]
-    return allowed[:, None, None]
 
 
 def make_network(side: int, seed: int) -> nn.Module:

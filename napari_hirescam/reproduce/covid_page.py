@@ -256,22 +256,16 @@ def _lead(lines: Sequence[Line], n_patients: int) -> str:
     return f"Mean over {n_patients} patients left out in turn. {said}."
 
 
-def _interval(estimate: Estimate) -> str:
-    if not np.isfinite(estimate.low):
-        return "\N{EN DASH}"
-    return f"{estimate.low:.3f} to {estimate.high:.3f}"
-
-
 def _by_weight(lines: Sequence[Line]) -> Table:
     return Table(
         ("lambda", "networks", "AUROC", "95 % interval", "HiResCAM inside", "95 % interval ",
          "Grad-CAM inside", "chance", "chance in the body", "AUROC change", "95 % interval  ",
          "HiResCAM change", "95 % interval   ", "slices without map (HiResCAM, Grad-CAM)"),
         tuple(
-            (f"{line.mask_weight:g}", line.auroc.n, line.auroc.value, _interval(line.auroc),
-             line.hirescam.value, _interval(line.hirescam), line.gradcam.value, line.chance,
-             line.chance_in_body, line.auroc_change.value, _interval(line.auroc_change),
-             line.share_change.value, _interval(line.share_change),
+            (f"{line.mask_weight:g}", line.auroc.n, line.auroc.value, line.auroc.interval,
+             line.hirescam.value, line.hirescam.interval, line.gradcam.value, line.chance,
+             line.chance_in_body, line.auroc_change.value, line.auroc_change.interval,
+             line.share_change.value, line.share_change.interval,
              f"{line.without_map['hirescam']}, {line.without_map['gradcam']}")
             for line in lines
         ),

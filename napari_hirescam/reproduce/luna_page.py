@@ -243,15 +243,9 @@ def _line(summary: Summary) -> tuple[str | int | float, ...]:
     ratio = share.value / summary.chance if summary.chance > 0 else _NAN
     return (
         summary.layer, ALL_METHODS[summary.method].title, summary.among, share.n, share.value,
-        _interval(share), summary.chance, ratio, summary.hit, summary.hit_chance,
-        summary.control, gain.value, _interval(gain), summary.without_map,
+        share.interval, summary.chance, ratio, summary.hit, summary.hit_chance,
+        summary.control, gain.value, gain.interval, summary.without_map,
     )  # fmt: skip
-
-
-def _interval(estimate: Estimate) -> str:
-    if not np.isfinite(estimate.low):
-        return "\N{EN DASH}"
-    return f"{estimate.low:.3f} to {estimate.high:.3f}"
 
 
 def _crops(crops: list[Summary], findings: LunaFindings) -> Section:

@@ -207,12 +207,6 @@ def _percent(summary: Summary, name: str) -> str:
     return f"{100 * summary.means[name].value:.0f} %"
 
 
-def _interval(estimate: Estimate) -> str:
-    if not np.isfinite(estimate.low):
-        return "\N{EN DASH}"
-    return f"{estimate.low:.3f} to {estimate.high:.3f}"
-
-
 def _layers(findings: VocFindings) -> Table:
     return Table(
         ("layer", "guarantee", "largest residual"),
@@ -247,12 +241,12 @@ def _table(summaries: Sequence[Summary]) -> Table:
 
 
 def _with_interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} ({_interval(estimate)})"
+    return f"{estimate.value:.3f} ({estimate.interval})"
 
 
 def _differences(findings: VocFindings, seed: int) -> Table:
     rows = [
-        (difference.layer, _TITLES[name], estimate.value, _interval(estimate), estimate.n)
+        (difference.layer, _TITLES[name], estimate.value, estimate.interval, estimate.n)
         for difference in differences_of(findings, seed)
         for name, estimate in difference.means.items()
     ]
