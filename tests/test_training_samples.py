@@ -132,9 +132,9 @@ class TestCache:
     def test_another_window_or_rule_is_made_anew(self, cache):
         case = BlobCase("a", "a", "train", {"blob": True})
         make_maker(cache).make(case)
-        narrow = INPUT.model_copy(update={"shape": (6, 16, 16), "window_hu": (-500.0, 100.0)})
+        turned = INPUT.model_copy(update={"orientation": "IPR", "window_hu": (-500.0, 100.0)})
 
-        assert same(make_maker(cache, narrow).make(case), make_maker(spec=narrow).make(case))
+        assert same(make_maker(cache, turned).make(case), make_maker(spec=turned).make(case))
         assert same(make_maker(cache, rule="half").make(case), make_maker(rule="half").make(case))
 
     def test_a_changed_case_is_read_anew(self, cache):
