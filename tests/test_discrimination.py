@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from napari_hirescam.evaluation.discrimination import ONE_CLASS, bootstrap_auroc, discrimination
-from napari_hirescam.evaluation.intervals import bootstrap_mean, estimate, resample, weighted_means
+from napari_hirescam.evaluation.intervals import (
+    SAME_IN_EVERY_DRAW,
+    bootstrap_mean,
+    estimate,
+    resample,
+    weighted_means,
+)
 
 
 def plain(present, scores):
@@ -57,7 +63,7 @@ def test_one_class_has_no_area_and_says_why():
 
 def test_replicates_of_one_class_are_left_out_and_counted():
     result = bootstrap_auroc([1, 0, 0], [3, 2, 1], ["a", "b", "c"], n_replicates=300)
-    assert (result.value, result.low, result.high) == (1.0, 1.0, 1.0)
+    assert result.value == 1.0
     # The one patient with the finding is missed with probability (2/3)^3, or all three are she.
     left_out = int(result.note.split()[0])
     assert left_out / 300 == pytest.approx((2 / 3) ** 3 + (1 / 3) ** 3, abs=0.08)
@@ -101,10 +107,25 @@ def test_repeated_patients_widen_the_interval():
 
 
 def test_values_that_are_not_defined_do_not_count():
-    weights = np.array([[1.0, 1.0, 1.0], [0.0, 2.0, 1.0], [0.0, 3.0, 0.0]])
+    weights = np.array([[1.0, 1.0, 1.0], [0.0, 2.0, 1.0], [3.0, 0.0, 0.0], [0.0, 3.0, 0.0]])
     means = weighted_means([4.0, np.nan, 1.0], weights)
-    assert means[:2].tolist() == [2.5, 1.0]
-    assert np.isnan(means[2])
-    result = estimate(means, 2)
-    assert (result.value, result.low, result.high) == (2.5, 1.0, 1.0)
-    assert result.note == "1 of 2 replicates had no figure and are left out"
+    assert means[:3].tolist() == [2.5, 1.0, 4.0]
+    assert np.isnan(means[3])
+    result = estimate(means, 2, level=1.0)
+    assert (result.value, result.low, result.high) == (2.5, 1.0, 4.0)
+    assert result.note == "1 of 3 replicates had no figure and are left out"
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        bootstrap_auroc([0, 0, 0, 1, 1, 1], range(6), range(6), n_replicates=200),
+        bootstrap_mean([0.2, 0.4], ["one patient"] * 2, n_replicates=200),
+        bootstrap_mean([1.0, 1.0, 1.0], range(3), n_replicates=200),
+    ],
+)
+def test_what_every_draw_gives_alike_is_not_sold_as_certain(result):
+    """AUROC 1, or a single patient: the interval would have no width, and would mean nothing."""
+    assert np.isfinite(result.value)
+    assert np.isnan([result.low, result.high]).all()
+    assert SAME_IN_EVERY_DRAW in result.note

@@ -160,7 +160,22 @@ class TestLead:
         worse = {UNCONFOUNDED: Estimate(-0.01, -0.02, 0.0, 4)}
         text = lead(replace(by_hand, gains=by_label, auroc_gain=worse))
         assert "misses the bar" in text
-        assert text.endswith(": worse.")
+        assert ": worse." in text
+
+    def test_says_what_silent_maps_would_change(self, by_hand: Figures) -> None:
+        assert "without a positive cell" not in lead(by_hand)
+        spoken = [measured({"a": 0.5, "b": 0.5}, SCORES)]
+        silent = [measured({"a": 0.9, "b": NAN}, SCORES)]
+        text = lead(work_out(outcome_of(spoken, silent)))
+        assert "+80%" in text
+        assert "50% with the mask loss, 0% without it" in text
+        assert "as 0, the gain is -10%" in text
+
+    def test_has_no_interval_where_every_draw_is_alike(self) -> None:
+        before, after = ([measured({"a": v, "b": v}, SCORES)] for v in (0.5, 0.75))
+        figures = work_out(outcome_of(before, after))
+        assert "nan" not in lead(figures)
+        assert "+50%; this reaches" in lead(figures)
 
 
 class TestPresets:

@@ -25,6 +25,11 @@ LEVEL = 0.95
 
 #: Share of replicates without a figure from which on it is said.
 _WORTH_SAYING = 0.01
+#: Replicates that differ by less are the same but for rounding.
+_ROUNDING = 1e-9
+
+#: Why a figure has no interval though it was computed: it would have no width.
+SAME_IN_EVERY_DRAW = "no interval: all draws of the patients give the same, which is no certainty"
 
 Weights = npt.NDArray[np.float64]
 
@@ -42,7 +47,7 @@ class Estimate:
     n
         Cases it rests on.
     note
-        Why there is no figure, or what the interval leaves out; "" where neither.
+        Why there is no figure or no interval, or what the interval leaves out; "" where none.
     """
 
     value: float
@@ -137,6 +142,9 @@ def estimate(replicates: FloatArray, n: int, note: str = "", level: float = LEVE
     left_out = drawn.size - defined.size
     if left_out > _WORTH_SAYING * drawn.size and not note:
         note = f"{left_out} of {drawn.size} replicates had no figure and are left out"
+    if np.ptp(defined) < _ROUNDING:
+        low = high = np.nan
+        note = f"{note}; {SAME_IN_EVERY_DRAW}" if note else SAME_IN_EVERY_DRAW
     return Estimate(value, float(low), float(high), n, note)
 
 

@@ -174,10 +174,12 @@ def gain_sentence(compared: Compared) -> str:
             + "."
         )
     direction = "raises" if relative.value >= 0 else "lowers"
+    interval = ""
+    if np.isfinite(relative.low):
+        interval = f"95 % interval {relative.low:+.0%} to {relative.high:+.0%}, "
     return (
         f"The mask loss {direction} the mean OrganIoU (corrected) of HiResCAM by "
-        f"{abs(relative.value):.0%} of what it is without (95 % interval "
-        f"{relative.low:+.0%} to {relative.high:+.0%}, {relative.n} test cases)."
+        f"{abs(relative.value):.0%} of what it is without ({interval}{relative.n} test cases)."
     )
 
 
