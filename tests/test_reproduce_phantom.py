@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from napari_hirescam.reproduce.phantom_cohort import CUES, make_cohorts
 from napari_hirescam.reproduce.phantom_figures import Figures, as_plain, work_out
 from napari_hirescam.reproduce.phantom_page import BAR, lead, make_page
 from napari_hirescam.reproduce.results import prepare_folder, write_results
+from napari_hirescam.training import EpochRecord
 
 NAN = float("nan")
 TINY = Preset(
@@ -162,6 +164,28 @@ class TestLead:
         assert "misses the bar" in text
         assert ": worse." in text
 
+    def test_a_network_that_learned_nothing_is_no_rival(self) -> None:
+        """The first seed's network without mask loss is dead; the gain is that of the second."""
+        before = [measured({"a": 0.1, "b": 0.1}, SCORES), measured({"a": 0.4, "b": 0.6}, SCORES)]
+        after = [measured({"a": 0.9, "b": 0.9}, SCORES), measured({"a": 0.5, "b": 0.7}, SCORES)]
+
+        def trained(*aurocs: float) -> tuple[tuple[EpochRecord, ...], ...]:
+            return tuple((EpochRecord(0, {"valid_auroc": auroc}, True),) for auroc in aurocs)
+
+        outcome = outcome_of(before, after)
+        histories = {WITHOUT: trained(0.49, 0.8), WITH: trained(0.8, 0.8)}
+        figures = work_out(replace(outcome, histories=histories))
+        assert figures.gain.value == pytest.approx(0.6 / 0.5 - 1)
+        assert figures.maps["organ_iou", CONFOUNDED, WITHOUT, "hirescam"].seeds == (0.5,)
+        text = lead(figures)
+        assert "seed 0 (no mask loss, validation AUROC 0.49)" in text
+        assert "left out, and 1 counted" in text
+        assert as_plain(figures)["seeds that failed"] == figures.failures
+        nothing = {WITHOUT: trained(0.49, 0.5), WITH: trained(0.8, 0.8)}
+        all_failed = work_out(replace(outcome, histories=nothing))
+        assert len(all_failed.maps["organ_iou", CONFOUNDED, WITH, "hirescam"].seeds) == 2
+        assert "the figures mean nothing" in lead(all_failed)
+
     def test_says_what_silent_maps_would_change(self, by_hand: Figures) -> None:
         assert "without a positive cell" not in lead(by_hand)
         spoken = [measured({"a": 0.5, "b": 0.5}, SCORES)]
@@ -285,6 +309,18 @@ class TestTinyRun:
 class TestRefusals:
     def test_stops_when_asked(self, tmp_path: Path) -> None:
         with pytest.raises(Cancelled):
+            carry_out(TINY, tmp_path, seeds=(0,), should_stop=lambda: True)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("package", ["pandas", "lightning"])
+    def test_a_package_that_is_missing_is_named_before_anything_is_made(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+    ) -> None:
+        real = importlib.util.find_spec
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, *_: None if name == package else real(name)
+        )
+        with pytest.raises(SettingsError, match=package):
             carry_out(TINY, tmp_path, seeds=(0,), should_stop=lambda: True)
         assert not list(tmp_path.iterdir())
 

@@ -8,9 +8,10 @@ the cue is as telling as in training, and on others in whom it says nothing
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.attention.stopping import ShouldStop
 from napari_hirescam.errors import SettingsError
+from napari_hirescam.evaluation.results_folder import require_report_packages
 from napari_hirescam.reproduce.phantom_cohort import Cohorts, hold_all, make_cohorts
 from napari_hirescam.reproduce.phantom_pictures import side_by_side
 
@@ -30,6 +32,9 @@ NETWORKS = (WITHOUT, WITH)
 CONFOUNDED, UNCONFOUNDED = "confounded", "unconfounded"
 TEST_SETS = (CONFOUNDED, UNCONFOUNDED)
 METHODS = ("hirescam", "gradcam")
+#: Below this mean AUROC on the validation patients a network has learned nothing: its units died,
+#: say. To beat such a network is no merit of the mask loss.
+LEARNED_AUROC = 0.6
 
 Tell = Callable[[str, int, int], None]
 
@@ -162,6 +167,30 @@ class Outcome:
     picture: bytes = b""
     shown: tuple[str, ...] = ()
 
+    def failures(self) -> dict[int, str]:
+        """Seeds of which a network learned nothing, told by validation patients, and which."""
+        found: dict[int, list[str]] = {}
+        for name, histories in self.histories.items():
+            for seed, history in zip(self.seeds, histories, strict=False):
+                kept = [record for record in history if record.is_best][-1:]
+                auroc = kept[0].figures.get("valid_auroc", math.nan) if kept else math.nan
+                if auroc < LEARNED_AUROC:
+                    found.setdefault(seed, []).append(f"{name}, validation AUROC {auroc:.2f}")
+        return {seed: "; ".join(words) for seed, words in found.items()}
+
+    def without_failures(self) -> Outcome:
+        """The same for the seeds of which both networks learned something; all if none did."""
+        failures = self.failures()
+        kept = [k for k, seed in enumerate(self.seeds) if seed not in failures]
+        if not kept or len(kept) == len(self.seeds):
+            return self
+        return replace(
+            self,
+            seeds=tuple(self.seeds[k] for k in kept),
+            results={key: tuple(of[k] for k in kept) for key, of in self.results.items()},
+            histories={name: tuple(of[k] for k in kept) for name, of in self.histories.items()},
+        )
+
 
 def carry_out(
     preset: Preset,
@@ -197,11 +226,14 @@ def carry_out(
     from napari_hirescam.evaluation.cohort import evaluate_cohort
     from napari_hirescam.models import load_model
     from napari_hirescam.training import train
+    from napari_hirescam.training.machine import require_packages
 
     if not seeds:
         raise SettingsError("seeds", "there is none, so nothing to train", "Give one or more")
     say = tell or (lambda _what, _done, _total: None)
     wanted = {(name, seed): preset.settings(name, seed) for seed in seeds for name in NETWORKS}
+    require_packages(wanted[WITH, seeds[0]].run)
+    require_report_packages()
     out.mkdir(parents=True, exist_ok=True)
     places = {key: _place_of_model(out, *key) for key in wanted}
     cohorts = preset.cohorts()

@@ -7,7 +7,7 @@ seed, network and method alike; what two of them differ by is paired by that.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,11 @@ class Figures:
         (measure, test set, method) -> relative gain of the mask loss.
     auroc_gain
         Test set -> difference of the mean AUROC.
+    failures
+        Seeds of which a network learned nothing, and which. They count in no figure, unless
+        there are no others.
+    n_counted
+        Of the other seeds.
     """
 
     maps: dict[tuple[str, str, str, str], SeedMean]
@@ -98,6 +103,8 @@ class Figures:
     auroc: dict[tuple[str, str, str], SeedMean]
     gains: dict[tuple[str, str, str], Estimate]
     auroc_gain: dict[str, Estimate]
+    failures: dict[int, str] = field(default_factory=dict)
+    n_counted: int = 0
 
     @property
     def gain(self) -> Estimate:
@@ -116,7 +123,9 @@ class Figures:
 def work_out(outcome: Outcome) -> Figures:
     """Sum up an experiment."""
     labels = outcome.cohorts.confounded.labels
-    figures = Figures({}, {}, {}, {}, {})
+    failures = outcome.failures()
+    figures = Figures({}, {}, {}, {}, {}, failures, len(outcome.seeds) - len(failures))
+    outcome = outcome.without_failures()
     for part in TEST_SETS:
         cases = outcome.results[WITHOUT, part][0].cases
         weights = resample([case.patient for case in cases], outcome.preset.n_replicates)
@@ -218,6 +227,7 @@ def as_plain(figures: Figures) -> dict[str, Any]:
             for step in path:
                 place = place.setdefault(step, {})
             place[last or "mean over labels"] = lay_out(found)
+    plain["seeds that failed"] = figures.failures
     return plain
 
 

@@ -110,13 +110,24 @@ def lead(figures: Figures) -> str:
     reached = "reaches" if gain.value >= BAR else "misses"
     scores = [figures.auroc[UNCONFOUNDED, name, ""].mean.value for name in NETWORKS]
     held = "no worse" if cost.value >= 0 else "worse"
-    return (
+    return _failures(figures) + (
         f"The mask loss takes the mean OrganIoU (corrected) under HiResCAM from {before:.3f} to "
         f"{after:.3f}, {_percent(gain)}; this {reached} the bar of {BAR:+.0%}. {_silence(figures)}"
         "The mean AUROC on the unconfounded patients goes from "
         f"{scores[0]:.3f} to {scores[1]:.3f} ({_difference(cost)}): {held}. In brackets 95 % "
         "intervals."
     )
+
+
+def _failures(figures: Figures) -> str:
+    """Say which trainings failed: a network that learned nothing is easily beaten."""
+    if not figures.failures:
+        return ""
+    each = "; ".join(f"seed {seed} ({words})" for seed, words in figures.failures.items())
+    what = "no other seed is left, so that the figures mean nothing"
+    if figures.n_counted:
+        what = f"both networks of such a seed are left out, and {figures.n_counted} counted"
+    return f"A network learned nothing in {each}; {what}. "
 
 
 def _silence(figures: Figures) -> str:
@@ -161,8 +172,8 @@ def _four_way(figures: Figures, outcome: Outcome, part: str) -> Table:
         ("measure", "network", *(_METHODS[method] for method in METHODS), "chance"),
         tuple(rows),
         f"{part.capitalize()} test patients: means over {n} pairs of a patient and a present "
-        f"finding and over {len(outcome.seeds)} seed(s) \N{PLUS-MINUS SIGN} the standard deviation "
-        "over seeds; in brackets 95 % intervals by drawing patients "
+        f"finding and over {len(cells[0].seeds)} seed(s) \N{PLUS-MINUS SIGN} the standard "
+        "deviation over seeds; in brackets 95 % intervals by drawing patients "
         f"{outcome.preset.n_replicates} times.",
     )
 
