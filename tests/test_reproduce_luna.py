@@ -321,7 +321,7 @@ def test_a_real_network_on_a_real_nodule(shared_dir, luna_weights, tmp_path) -> 
     assert max(map(abs, residuals)) < 1e-4
 
 
-def test_real_crops_are_beaten_by_chance_unless_the_middle_counts(shared_dir, luna_weights) -> None:
+def test_real_crops_lie_above_chance_and_so_do_other_nodules_maps(shared_dir, luna_weights) -> None:
     """HiResCAM at block3 lies well above chance, and no higher than other nodules' maps do."""
     files = find_nodules([shared_dir / "data/m3dv_nodules"])
     assert files.n_crops == 465
