@@ -39,6 +39,23 @@ def replace_file(file: Path, content: bytes) -> None:
     write_file(file, [Section(lambda: [content])], overwrite=True)
 
 
+def require_writable(folder: Path) -> None:
+    """Make a folder and see that a file can be written there, before anything slow begins.
+
+    Raises
+    ------
+    OSError
+        It cannot be made or written, or the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # A name of its own: others may look at the same folder at this moment.
+    probe = folder / f".{uuid.uuid4().hex}.part"
+    try:
+        probe.write_bytes(b".")
+    finally:
+        probe.unlink(missing_ok=True)
+
+
 def write_file(file: Path, sections: Sequence[Section], *, overwrite: bool) -> None:
     """Write beside a file's place, see that it is on the disk, compare it, and rename.
 

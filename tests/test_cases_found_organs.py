@@ -50,6 +50,14 @@ def test_each_ct_and_each_way_of_searching_has_its_own(tmp_path, searches):
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_another_release_searches_anew(tmp_path, searches, monkeypatch):
+    case = with_found_organs(TABLE, tmp_path).cases[0]
+    case.organs()
+    monkeypatch.setattr(found_organs, "__version__", "99.0")
+    case.organs()
+    assert len(searches) == 2
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no archive"])
 def test_a_damaged_file_is_found_anew(tmp_path, searches, content):
     case = with_found_organs(TABLE, tmp_path).cases[0]

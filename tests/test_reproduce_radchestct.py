@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -199,6 +200,16 @@ def test_a_missing_split_is_refused_before_anything_is_trained(data, tmp_path):
     table = read_rad_chestct(data, LABELS, at_most={"test": 0})
     with pytest.raises(CaseTableError, match="no case is in split 'test'"):
         carry_out(table, tmp_path, RECIPE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_package_is_named_before_anything_is_trained(data, tmp_path, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *_: None if name == "pyarrow" else real(name)
+    )
+    with pytest.raises(SettingsError, match="pyarrow"):
+        carry_out(read_rad_chestct(data, LABELS), tmp_path, RECIPE, should_stop=lambda: True)
     assert not list(tmp_path.iterdir())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from napari_hirescam import safe_write
-from napari_hirescam.safe_write import Section, replace_file, write_file
+from napari_hirescam.safe_write import Section, replace_file, require_writable, write_file
 
 OLD, NEW = b"the old file", b"the new file, which is longer"
 
@@ -84,6 +84,22 @@ def test_a_full_disk_leaves_the_old_file(file, monkeypatch, gzipped):
     with pytest.raises(OSError, match="No space left"):
         write(file, gzipped=gzipped)
     assert_untouched(file)
+
+
+def test_a_folder_is_made_and_stays_empty(tmp_path):
+    require_writable(tmp_path / "new" / "folder")
+    require_writable(tmp_path / "new" / "folder")
+    assert not list((tmp_path / "new" / "folder").iterdir())
+
+
+def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
+    def full(_file: Path, _content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        require_writable(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failing_rename_leaves_the_old_file(file, monkeypatch):

@@ -15,6 +15,7 @@ from napari_hirescam.cases import Case
 from napari_hirescam.errors import CaseTableError, OrganError
 from napari_hirescam.models import InputSpec
 from napari_hirescam.models.preprocess import prepare
+from napari_hirescam.training import samples
 from napari_hirescam.training.loading import Collate, Draw, EpochSampler, make_loader
 from napari_hirescam.training.regions import CellPlaces
 from napari_hirescam.training.sample_cache import SampleCache
@@ -143,6 +144,15 @@ class TestCache:
         make_maker(cache).make(case)
 
         assert same(make_maker(cache).make(changed), make_maker().make(changed))
+
+    def test_another_release_reads_anew(self, cache, monkeypatch):
+        case = BlobCase("a", "a", "train", {"blob": True})
+        make_maker(cache).make(case)
+        monkeypatch.setattr(samples, "__version__", "99.0")
+        monkeypatch.setattr(BlobCase, "ct", None)
+
+        with pytest.raises(TypeError, match="not callable"):
+            make_maker(cache).make(case)
 
     def test_memory_and_disk_are_bounded(self, tmp_path):
         array = {"a": np.zeros(1000, np.uint8)}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_hirescam import __version__
 from napari_hirescam.cases.case import Case, CaseTable
 from napari_hirescam.errors import CaseTableError, OrganError
 from napari_hirescam.organs import OrganMap, find_organs
@@ -96,7 +97,7 @@ class FoundOrgansCase(Case):
         return self._digest()
 
     def _digest(self) -> str:
-        text = f"PARTITION, rough {self.rough}, {self._base.fingerprint()}"
+        text = f"PARTITION of {__version__}, rough {self.rough}, {self._base.fingerprint()}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -148,7 +149,8 @@ def _as_bytes(organs: OrganMap) -> bytes:
 def _read(file: Path) -> OrganMap | None:
     """Read what was kept; None if there is nothing, or nothing sound."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        # Opened here: of what is no archive, numpy leaves the file open.
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             facts = json.loads(arrays["facts"].tobytes())
             values = {organ: tuple(found) for organ, found in facts["values"].items()}
             return OrganMap(

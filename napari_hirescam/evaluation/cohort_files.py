@@ -13,7 +13,11 @@ from napari_hirescam.evaluation.cohort_frame import pandas, records
 from napari_hirescam.evaluation.cohort_report import build_page
 from napari_hirescam.evaluation.cohort_store import CaseStore
 from napari_hirescam.evaluation.intervals import N_REPLICATES, SEED
-from napari_hirescam.evaluation.page import missing_extra, render
+from napari_hirescam.evaluation.page import render
+from napari_hirescam.evaluation.results_folder import (
+    require_report_packages,
+    require_results_folder,
+)
 from napari_hirescam.safe_write import Section, write_file
 
 if TYPE_CHECKING:
@@ -41,34 +45,8 @@ def prepare_folder(folder: str | Path, *, overwrite: bool) -> Path:
         It holds results that may not be replaced, cannot be written to, or a package for
         writing them is not installed.
     """
-    _need_packages()
-    folder = Path(folder)
-    there = [name for name in NAMES if (folder / name).exists()]
-    if there and not overwrite:
-        raise SettingsError(
-            folder,
-            f"it already holds {', '.join(there)}",
-            "Choose another folder, or overwrite (--overwrite on the command line)",
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_file(folder / ".writable", [Section(lambda: [b"."])], overwrite=True)
-        (folder / ".writable").unlink()
-    except OSError as exc:
-        raise SettingsError(
-            folder,
-            f"results cannot be written there: {exc.strerror or exc}",
-            "Choose a folder that you may write to",
-        ) from exc
-    return folder
-
-
-def _need_packages() -> None:
-    from importlib.util import find_spec
-
-    for package in ("pandas", "pyarrow", "jinja2"):
-        if find_spec(package) is None:
-            raise missing_extra(package)
+    require_report_packages()
+    return require_results_folder(Path(folder), NAMES, overwrite=overwrite)
 
 
 def save_cohort(

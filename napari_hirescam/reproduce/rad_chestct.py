@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.cases import CaseTable, with_found_organs
 from napari_hirescam.errors import SettingsError
+from napari_hirescam.evaluation.results_folder import require_report_packages
 
 if TYPE_CHECKING:
     from napari_hirescam.evaluation.cohort import CohortResult
@@ -223,6 +224,7 @@ def carry_out(
     from napari_hirescam.models import load_model
     from napari_hirescam.training import train
 
+    require_report_packages()
     for split in ("train", "valid", "test"):
         table.of(split)  # an empty one is refused before days of training
     cases = with_found_organs(table, out / "organs", rough=recipe.rough_regions)

@@ -13,6 +13,7 @@ from typing import Any
 from napari_hirescam import __version__
 from napari_hirescam.errors import SettingsError
 from napari_hirescam.evaluation.page import Page
+from napari_hirescam.evaluation.results_folder import require_results_folder
 from napari_hirescam.safe_write import replace_file
 
 REPORT = "report.html"
@@ -27,23 +28,7 @@ def prepare_folder(out: Path, *, overwrite: bool) -> Path:
     SettingsError
         It holds results that may not be replaced, or cannot be written to.
     """
-    held = [name for name in (REPORT, FIGURES) if (out / name).exists()]
-    if held and not overwrite:
-        raise SettingsError(
-            out, f"it already holds {held[0]}", "Choose another folder, or say --overwrite"
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as exc:
-        raise SettingsError(
-            out,
-            f"results cannot be written there ({exc.strerror})",
-            "Choose a folder that you may write to",
-        ) from exc
-    return out
+    return require_results_folder(out, (REPORT, FIGURES), overwrite=overwrite)
 
 
 def how_it_was_made(command: str, seeds: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_hirescam import safe_write
 from napari_hirescam.errors import SettingsError
 from napari_hirescam.training.settings import RunSettings
 
@@ -26,6 +27,8 @@ _INSTALL = 'Install what training needs: pip install "napari-hirescam[train]"'
 #: successor, the best weights and their successor, the model.
 _COPIES = 2 * 3 + 2 + 1
 _BYTES = 4
+#: Locked by a training that is at work in a folder; see `run_folder.held`.
+LOCK = ".lock"
 _NOISY = ("lightning.pytorch", "lightning.fabric", "lightning")
 
 
@@ -80,7 +83,7 @@ def require_folder(out: Path, *, resume: bool) -> None:
         if not out.is_dir():
             raise SettingsError(out, "there is no such run", "Leave --resume out to begin one")
         return
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and any(path.name != LOCK for path in out.iterdir()):
         raise SettingsError(
             out, "it is not empty", "Go on with its run by --resume, or name another folder"
         )
@@ -90,13 +93,10 @@ def require_folder(out: Path, *, resume: bool) -> None:
 def require_writable(folder: Path) -> None:
     """Make a folder, and raise SettingsError where it cannot be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        safe_write.require_writable(folder)
     except OSError as exc:
         raise SettingsError(
-            folder, f"it cannot be written: {exc.strerror}", "Choose another folder"
+            folder, f"it cannot be written: {exc.strerror or exc}", "Choose another folder"
         ) from exc
 
 

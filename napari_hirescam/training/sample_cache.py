@@ -87,7 +87,8 @@ class SampleCache:
     @staticmethod
     def _read(file: Path) -> Arrays | None:
         try:
-            with np.load(file, allow_pickle=False) as content:
+            # Opened here: of what is no archive, numpy leaves the file open.
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
                 return {name: content[name] for name in content.files}
         except FileNotFoundError:
             return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from napari_hirescam import __version__
 from napari_hirescam.cases import Case
 from napari_hirescam.errors import CaseTableError, HirescamError
 from napari_hirescam.models.preprocess import ModelInput, WindowHU, prepare_ct
@@ -29,9 +30,6 @@ from napari_hirescam.volume import Grid, Volume
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-#: Part of each key: changes when what is cached changes its form.
-_FORM = "1"
 
 
 class Draw(NamedTuple):
@@ -298,5 +296,6 @@ class _OnceRead:
 
 
 def _key(kind: str, *parts: Any) -> str:
-    text = json.dumps([_FORM, kind, *parts], sort_keys=True, default=str)
+    # Another release may prepare a CT, or find organs, in another way.
+    text = json.dumps([__version__, kind, *parts], sort_keys=True, default=str)
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
