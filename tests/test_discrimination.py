@@ -72,7 +72,7 @@ def test_replicates_of_one_class_are_left_out_and_counted():
 def test_scores_that_are_no_numbers_are_refused():
     with pytest.raises(ValueError, match="NaN"):
         plain([1, 0], [np.nan, 1])
-    with pytest.raises(ValueError, match="2 scores|\\(2,\\)"):
+    with pytest.raises(ValueError, match=r"\(3,\) labels, \(2,\) scores"):
         plain([1, 0, 1], [0.0, 1.0])
 
 
