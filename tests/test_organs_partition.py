@@ -277,6 +277,23 @@ class TestPartsOfAChest:
             assert dice(organs.mask([side]), truth[side]) > 0.96
 
 
+class TestTurned:
+    """A file may be wrong about its axes. What the patient himself shows of it is said."""
+
+    @pytest.mark.parametrize("axes", [(1, 2), (1,), (0, 1)])
+    @pytest.mark.parametrize("seed", [1, 3])
+    def test_a_spine_in_front_is_doubted(self, seed: int, axes: tuple[int, ...]) -> None:
+        # Turned by a half about the body's axis (prone, stored as supine), or mirrored.
+        turned = np.flip(phantom(seed).volume.voxels, axes).copy()
+        organs = find_organs(replace(phantom(seed).volume, voxels=turned))
+        assert any("right and left may be swapped" in doubt for doubt in organs.doubts)
+
+    def test_contrast_medium_in_the_heart_is_no_spine(self) -> None:
+        heart = phantom().organs["heart"]
+        enhanced = changed(phantom().volume, lambda hu: hu.__setitem__(heart, 350))
+        assert not any("spine" in doubt for doubt in find_organs(enhanced).doubts)
+
+
 class TestWhatWasNotMeasured:
     def circle(self, volume: Volume) -> np.ndarray:
         _, rows, columns = volume.voxels.shape

@@ -28,6 +28,11 @@ _FEW_SLICES = 8
 _THICK_MM = 8.0
 _TALL_MM = 150.0
 _LITTLE_AIR_ML = 1200.0
+_BONE_HU = 180
+_SPINE_MM = 30.0
+#: A spine has twice as much bone, a breastbone less than half. Contrast medium in the heart adds
+#: to the front only, so that the back alone is asked.
+_SPINE_ML_PER_CM = 6.0
 
 
 def doubts_about(
@@ -62,6 +67,7 @@ def doubts_about(
                 "whose border is guessed from the ribs"
             )
     yield from _over_the_middle(grid, sides, air)
+    yield from _turned(grid, body, sides)
     n, apart = volume.voxels.shape[0], volume.spacing_mm[0]
     if n < _FEW_SLICES:
         yield "there is one slice only" if n == 1 else f"there are {n} slices only"
@@ -104,6 +110,26 @@ def _ends(grid: WorkGrid, lungs: BoolArray) -> Iterator[str]:
         yield "the scan shows part of the chest: it begins below the tops of the lungs"
     elif bottom:
         yield "the scan shows part of the chest: it ends above the bases of the lungs"
+
+
+def _turned(grid: WorkGrid, body: Body, sides: Sides) -> Iterator[str]:
+    """A patient lies as he likes, but his spine is at his back."""
+    with_lung: BoolArray = np.asarray((sides.right | sides.left).any(axis=(1, 2)))
+    wide = grid.voxels(_SPINE_MM, axis=2)
+    near = slice(max(0, round(sides.middle) - wide), round(sides.middle) + wide + 1)
+    mask = body.mask[with_lung][:, :, near]
+    rows = np.flatnonzero(mask.any(axis=(0, 2)))
+    if len(rows) == 0:
+        return
+    bone = (grid.hu[with_lung][:, :, near] > _BONE_HU) & mask
+    half = (rows[0] + rows[-1] + 1) // 2
+    per_cm = grid.voxel_ml / (with_lung.sum() * grid.spacing_mm[0] / 10)
+    front, back = (float(part.sum()) * per_cm for part in (bone[:, :half], bone[:, half:]))
+    if front > back and back < _SPINE_ML_PER_CM:
+        yield (
+            "the spine seems to lie in front, so the scan may be stored turned or mirrored, and "
+            "right and left may be swapped"
+        )
 
 
 def _over_the_middle(grid: WorkGrid, sides: Sides, air: Mapping[str, BoolArray]) -> Iterator[str]:
