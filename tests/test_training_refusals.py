@@ -17,7 +17,7 @@ from napari_hirescam.cases import CaseTable
 from napari_hirescam.errors import CaseTableError, HirescamError, ModelFileError, SettingsError
 from napari_hirescam.models import load_model
 from napari_hirescam.models.axialnet import resnet18_trunk
-from napari_hirescam.training import keeping, train
+from napari_hirescam.training import run_folder, train
 from napari_hirescam.training.network import make_classifier
 
 
@@ -145,12 +145,12 @@ class TestMachine:
 
         def full_at_the_third(file: Path, content: bytes) -> None:
             written.append(file.name)
-            if file.name == keeping.LAST and written.count(file.name) == 3:
+            if file.name == run_folder.LAST and written.count(file.name) == 3:
                 raise OSError(28, "No space left on device")
             file.write_bytes(content)
 
         with monkeypatch.context() as patch:
-            patch.setattr(keeping, "replace_file", full_at_the_third)
+            patch.setattr(run_folder, "replace_file", full_at_the_third)
             with pytest.raises(SettingsError, match="the disk is full") as caught:
                 train(make_settings(), make_table(), out=out)
         assert "--resume" in caught.value.remedy

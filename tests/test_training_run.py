@@ -21,8 +21,8 @@ from napari_hirescam.attention import explain
 from napari_hirescam.errors import Cancelled, SettingsError
 from napari_hirescam.models import load_model
 from napari_hirescam.training import TrainingResult, TrainingSettings, train
-from napari_hirescam.training.keeping import read_kept
 from napari_hirescam.training.network import make_classifier
+from napari_hirescam.training.run_folder import read_kept
 
 
 def weights_of(out: Path) -> dict[str, torch.Tensor]:

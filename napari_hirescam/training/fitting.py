@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from napari_hirescam.attention.result import Guarantee
 from napari_hirescam.errors import Cancelled, SettingsError
 from napari_hirescam.training.attention import TrainableAttention
 from napari_hirescam.training.cohort import positive_weights
-from napari_hirescam.training.keeping import LAST, Keeper, WholeCheckpoints
+from napari_hirescam.training.keeping import Keeper, WholeCheckpoints
 from napari_hirescam.training.loading import EpochSampler, make_loader
 from napari_hirescam.training.module import TrainingModule
 from napari_hirescam.training.plan import Listeners, Plan
 from napari_hirescam.training.regions import CellPlaces
+from napari_hirescam.training.run_folder import LAST
 from napari_hirescam.training.sample_cache import SampleCache
 from napari_hirescam.training.samples import CaseSamples, SampleMaker, Unreadable
 
@@ -34,6 +36,7 @@ _NOT_OF_THE_RESULT = {
     },
     "model": {"start_from", "trunk_weights", "description"},
 }
+_OF_THE_NETWORK = ("architecture", "input", "output", "target_layer")
 _GB = 1e9
 
 
@@ -74,7 +77,10 @@ class Fit:
             (case.name, case.split, sorted(case.labels.items()), sorted(case.allowed.items()))
             for case in (*plan.train, *plan.valid)
         ]
-        parts = [settings, plan.table.labels, sorted(plan.allowed.items()), cases]
+        # Of a model to start from the settings tell the place alone.
+        spec = plan.classifier.spec.model_dump(mode="json")
+        begun = [plan.classifier.weights_sha256, *(spec[name] for name in _OF_THE_NETWORK)]
+        parts = [settings, plan.table.labels, sorted(plan.allowed.items()), cases, begun]
         text = json.dumps([*parts, self._trainer.world_size], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -99,11 +105,12 @@ class Fit:
         plan, asked = self._plan, self._listeners.should_stop
         for cases in (plan.train, plan.valid):
             sampler = EpochSampler(len(cases), seed=None)
-            for batch in self.loader(cases, sampler, flip_seed=None):
-                if isinstance(batch, Unreadable):
-                    raise batch.error
-                if asked is not None and asked():
-                    raise Cancelled("the training was stopped")
+            with _in_plain_words():
+                for batch in self.loader(cases, sampler, flip_seed=None):
+                    if isinstance(batch, Unreadable):
+                        raise batch.error
+                    if asked is not None and asked():
+                        raise Cancelled("the training was stopped")
 
     def run(self, *, go_on: bool) -> None:
         """Train; `go_on` from the last checkpoint.
@@ -158,18 +165,8 @@ class Fit:
         callbacks.append(keeper)
         plan.classifier.network.train()
         checkpoint = plan.out / "checkpoints" / LAST if go_on else None
-        try:
+        with _in_plain_words():
             trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
-        except SystemExit as exc:
-            # Lightning's answer to Ctrl-C.
-            raise Cancelled("the training was interrupted") from exc
-        except torch.OutOfMemoryError as exc:
-            raise SettingsError(
-                "training",
-                f"the device ran out of memory: {str(exc).splitlines()[0]}",
-                "Lower optimizer.batch_size (and raise accumulate), use precision 'bf16-mixed', "
-                "or a smaller model.input.shape",
-            ) from exc
 
     def loader(self, cases: Any, sampler: EpochSampler, *, flip_seed: int | None) -> Any:
         """Make the loader of some cases; with a seed they are flipped."""
@@ -232,6 +229,32 @@ class Fit:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
+
+
+@contextmanager
+def _in_plain_words() -> Iterator[None]:
+    """Say what Lightning, torch or a loader's process met that is not a fault of the code."""
+    try:
+        yield
+    except SystemExit as exc:
+        # Lightning's answer to Ctrl-C.
+        raise Cancelled("the training was interrupted") from exc
+    except torch.OutOfMemoryError as exc:
+        raise SettingsError(
+            "training",
+            f"the device ran out of memory: {str(exc).splitlines()[0]}",
+            "Lower optimizer.batch_size (and raise accumulate), use precision 'bf16-mixed', "
+            "or a smaller model.input.shape",
+        ) from exc
+    except (RuntimeError, ConnectionError) as exc:
+        # torch tells of a dead worker, unless it was just handing something over.
+        if isinstance(exc, RuntimeError) and "DataLoader worker (pid" not in str(exc):
+            raise
+        raise SettingsError(
+            "data.workers",
+            "a process that reads ahead was ended from outside, for want of memory most likely",
+            "Lower workers or cache_ram_gb, and go on with --resume",
+        ) from exc
 
 
 def _no_guarantee(guarantee: Guarantee) -> str:

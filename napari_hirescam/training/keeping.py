@@ -1,14 +1,8 @@
-"""What is kept of a training while it runs, so that no moment of it can be lost twice.
-
-In `out/checkpoints` lie `last.ckpt`, from which a run goes on, and the best epoch's weights. Both
-are written beside their place and renamed, the weights first: whenever a run is killed, the
-checkpoint that is there finds the weights it speaks of.
-"""
+"""What is kept of a training while it runs, so that no moment of it can be lost twice."""
 
 from __future__ import annotations
 
-import csv
-import errno
+import hashlib
 import io
 import math
 import time
@@ -23,12 +17,17 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from napari_hirescam.errors import Cancelled, SettingsError
-from napari_hirescam.safe_write import replace_file
 from napari_hirescam.training.loading import EpochSampler
 from napari_hirescam.training.module import TrainingModule
 from napari_hirescam.training.result import EpochRecord
+from napari_hirescam.training.run_folder import (
+    LAST,
+    best_weights,
+    records_of,
+    write_log,
+    write_whole,
+)
 
-LAST = "last.ckpt"
 # Passes between two looks at the loss on an accelerator, which has to be waited for.
 _LOOK_EVERY = 50
 # A checkpoint just before validation costs little beside what it saves, from this age on.
@@ -99,6 +98,8 @@ class Keeper(Checkpoint):
             "history": [],
             "best_epoch": -1,
             "best_loss": math.inf,
+            "best_sha256": "",
+            "doubts": {},
             "finished": False,
             "stopped_early": False,
         }
@@ -162,7 +163,7 @@ class Keeper(Checkpoint):
         if is_best:
             self._kept |= {"best_epoch": epoch, "best_loss": figures["valid_loss"]}
             if trainer.is_global_zero:
-                self._write_weights(weights, epoch)
+                self._kept["best_sha256"] = self._write_weights(weights, epoch)
         entry = {"epoch": epoch, "figures": figures, "is_best": is_best}
         self._kept |= {
             "history": [*self._kept["history"], entry],
@@ -172,23 +173,22 @@ class Keeper(Checkpoint):
             "stopped_early": any(c.stopped_epoch > 0 for c in trainer.early_stopping_callbacks),
         }
         self._save(trainer)
-        doubts = _joined(pl_module.doubts)
         if trainer.is_global_zero:
             for file in self._folder.glob("best-*.safetensors"):
                 if file != best_weights(self._out, self._kept["best_epoch"]):
                     file.unlink(missing_ok=True)
-            records = records_of(self._kept)
-            write_whole(self._out / "log.csv", _as_csv(records))
-            if doubts:
-                write_whole(self._out / "organ_doubts.csv", _doubts_as_csv(doubts))
+            write_log(self._out, self._kept)
             if self._report is not None:
-                self._report(records[-1])
+                self._report(records_of(self._kept)[-1])
 
     def _save(self, trainer: Trainer) -> None:
+        module = trainer.lightning_module
+        if isinstance(module, TrainingModule):
+            self._kept["doubts"] = self._kept["doubts"] | _joined(module.doubts)
         trainer.save_checkpoint(self._folder / LAST)
         self._saved_at = time.monotonic()
 
-    def _write_weights(self, state: dict[str, Tensor], epoch: int) -> None:
+    def _write_weights(self, state: dict[str, Tensor], epoch: int) -> str:
         from safetensors.torch import save
 
         own = {
@@ -197,88 +197,15 @@ class Keeper(Checkpoint):
             if name.startswith("network.")
         }
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_whole(best_weights(self._out, epoch), save(own))
+        content = save(own)
+        write_whole(best_weights(self._out, epoch), content)
+        return hashlib.sha256(content).hexdigest()
 
     def _asked_to_stop(self, trainer: Trainer) -> bool:
         # A scheduler that wants its machine back sends SIGTERM; Lightning notes it.
         asked = self._should_stop is not None and self._should_stop()
         asked = asked or trainer.received_sigterm
         return _any(trainer, yes=asked)
-
-
-def best_weights(out: Path, epoch: int) -> Path:
-    """Name the file of the best epoch's weights."""
-    return out / "checkpoints" / f"best-{epoch}.safetensors"
-
-
-def read_kept(out: Path) -> dict[str, Any] | None:
-    """Read what the Keeper knew at the last checkpoint; None if there is none.
-
-    Raises
-    ------
-    SettingsError
-        The file is damaged, or no checkpoint of ours.
-    """
-    file = out / "checkpoints" / LAST
-    if not file.is_file():
-        return None
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-        kept: dict[str, Any] = content["callbacks"][Keeper.__qualname__]
-    except Exception as exc:  # damaged bytes make torch fail in any way
-        raise SettingsError(
-            file,
-            f"it is no checkpoint of a training: {type(exc).__name__}",
-            "Start the training anew in another folder",
-        ) from exc
-    return kept
-
-
-def records_of(kept: dict[str, Any]) -> tuple[EpochRecord, ...]:
-    """Make the history of what the Keeper knew."""
-    return tuple(
-        EpochRecord(entry["epoch"], entry["figures"], entry["is_best"]) for entry in kept["history"]
-    )
-
-
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises
-    ------
-    SettingsError
-        The disk is full.
-    """
-    try:
-        replace_file(file, content)
-    except OSError as exc:
-        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise SettingsError(
-            file,
-            f"the disk is full ({len(content) / 1e6:.0f} MB were to be written); the checkpoint "
-            "before is untouched",
-            "Make room and go on with --resume",
-        ) from exc
-
-
-def _as_csv(records: tuple[EpochRecord, ...]) -> bytes:
-    names = sorted({name for record in records for name in record.figures})
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["epoch", "is_best", *names])
-    for record in records:
-        figures = (record.figures.get(name, math.nan) for name in names)
-        table.writerow([record.epoch, int(record.is_best), *(f"{value:.9g}" for value in figures)])
-    return text.getvalue().encode()
-
-
-def _doubts_as_csv(doubts: dict[str, tuple[str, ...]]) -> bytes:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["case", "doubt"])
-    table.writerows([case, doubt] for case in sorted(doubts) for doubt in doubts[case])
-    return text.getvalue().encode()
 
 
 def _joined(doubts: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

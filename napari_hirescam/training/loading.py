@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -174,6 +175,11 @@ def _stacked(arrays: Sequence[np.ndarray | None]) -> Tensor | None:
     return torch.from_numpy(np.stack(present)) if present else None
 
 
+def _let_ctrl_c_pass(_worker: int) -> None:
+    """Stay at work: a terminal sends Ctrl-C to all, and the training itself ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def make_loader(
     samples: CaseSamples,
     sampler: EpochSampler,
@@ -197,5 +203,6 @@ def make_loader(
         persistent_workers=workers > 0,
         prefetch_factor=_AHEAD if workers else None,
         multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=_let_ctrl_c_pass if workers else None,
         pin_memory=pin,
     )

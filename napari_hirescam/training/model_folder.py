@@ -8,13 +8,17 @@ from importlib.metadata import version
 from typing import Any
 
 from napari_hirescam import __version__
-from napari_hirescam.errors import ModelFileError
 from napari_hirescam.models import ModelSpec, load_model, save_model
 from napari_hirescam.models.spec import Architecture
-from napari_hirescam.training.keeping import best_weights, records_of, write_whole
 from napari_hirescam.training.machine import is_first_process
 from napari_hirescam.training.plan import Plan
 from napari_hirescam.training.result import TrainingResult
+from napari_hirescam.training.run_folder import (
+    a_full_disk_said,
+    best_weights,
+    records_of,
+    write_whole,
+)
 from napari_hirescam.training.settings import TrainingSettings
 
 _DIGITS = 4
@@ -42,7 +46,9 @@ def make_result(plan: Plan, kept: Mapping[str, Any]) -> TrainingResult:
     Raises
     ------
     ModelFileError
-        The best epoch's weights are missing, or what was written cannot be read again.
+        What was written cannot be read again.
+    SettingsError
+        The disk is full.
     """
     from safetensors.torch import load_file
 
@@ -52,14 +58,11 @@ def make_result(plan: Plan, kept: Mapping[str, Any]) -> TrainingResult:
     result = TrainingResult(folder, history, best, bool(kept["stopped_early"]))
     if not is_first_process():
         return result
-    weights = best_weights(plan.out, best)
-    if not weights.is_file():
-        raise ModelFileError(
-            weights, "the best epoch's weights are gone", "Train anew in another folder"
-        )
+    weights = load_file(best_weights(plan.out, best))
     figures = next(record.figures for record in history if record.epoch == best)
-    save_model(folder, _spec(plan, best, len(history), figures), load_file(weights))
-    _copy_code(plan, folder)
+    with a_full_disk_said(folder):
+        save_model(folder, _spec(plan, best, len(history), figures), weights)
+        _copy_code(plan, folder)
     if plan.classifier.spec.architecture.python is None:
         load_model(folder, device="cpu")
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from napari_hirescam.cases import CaseTable, with_found_organs
@@ -17,6 +18,7 @@ from napari_hirescam.training.cohort import (
 )
 from napari_hirescam.training.plan import Listeners, Note, Plan, Progress, Report, ShouldStop
 from napari_hirescam.training.result import TrainingResult
+from napari_hirescam.training.run_folder import held, read_kept, write_log
 from napari_hirescam.training.settings import TrainingSettings
 
 
@@ -71,11 +73,13 @@ def train(
     machine.require_packages(settings.run)
     machine.require_device(settings.run)
     folder = Path(out).expanduser()
+    alone: AbstractContextManager[None] = nullcontext()
     if machine.is_first_process():
         machine.require_folder(folder, resume=resume)
         if settings.data.cache_folder is not None:
             machine.require_writable(Path(settings.data.cache_folder).expanduser())
-    with machine.torch_as_found(settings.run), machine.quiet_lightning():
+        alone = held(folder)
+    with alone, machine.torch_as_found(settings.run), machine.quiet_lightning():
         plan = plan_training(settings, table, folder, trust, should_stop)
         return _run(plan, Listeners(progress, report, note, should_stop), resume=resume)
 
@@ -114,7 +118,6 @@ def plan_training(
 
 def _run(plan: Plan, listeners: Listeners, *, resume: bool) -> TrainingResult:
     from napari_hirescam.training.fitting import Fit
-    from napari_hirescam.training.keeping import read_kept
     from napari_hirescam.training.model_folder import make_result, write_settings
 
     fit = Fit(plan, listeners)
@@ -138,4 +141,6 @@ def _run(plan: Plan, listeners: Listeners, *, resume: bool) -> TrainingResult:
         kept = read_kept(plan.out)
     if kept is None:
         raise SettingsError(plan.out, "the training left no checkpoint", "Look into its log")
+    if machine.is_first_process():
+        write_log(plan.out, kept)  # it may have been killed just before
     return make_result(plan, kept)
