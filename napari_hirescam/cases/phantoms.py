@@ -162,7 +162,7 @@ def phantom_table(
     cases: list[Case] = []
     for number, (split, count) in enumerate(counts.items()):
         rng = np.random.default_rng([seed, number])
-        present = {label: _draw(rng, count, prevalence) for label in labels}
+        present = {label: draw_some(rng, count, prevalence) for label in labels}
         for k in range(count):
             patient = (seed + 1) * _PATIENTS_A_TABLE + len(cases)
             of_case = {label: bool(drawn[k]) for label, drawn in present.items()}
@@ -183,9 +183,9 @@ def phantom_table(
     return CaseTable(f"phantoms of seed {seed}", labels, tuple(cases))
 
 
-def _draw(rng: np.random.Generator, count: int, prevalence: float) -> BoolArray:
-    """Choose which of some cases have a label."""
+def draw_some(rng: np.random.Generator, count: int, share: float) -> BoolArray:
+    """Choose a share of some cases; of two or more never none or all."""
     if count < 2:
-        return np.asarray(rng.random(count) < prevalence)
-    n_present = min(max(round(prevalence * count), 1), count - 1)
-    return rng.permutation(np.arange(count) < n_present)
+        return np.asarray(rng.random(count) < share)
+    n_chosen = min(max(round(share * count), 1), count - 1)
+    return rng.permutation(np.arange(count) < n_chosen)

@@ -23,6 +23,8 @@ from napari_hirescam.evaluation.intervals import (
     Estimate,
     Weights,
     estimate,
+    mean_of_defined,
+    mean_over_labels,
     resample,
     weighted_means,
 )
@@ -164,7 +166,10 @@ def _truth(row: MapMeasures) -> float:
 def _means_of_areas(
     areas: Sequence[tuple[FloatArray, FloatArray]],
 ) -> tuple[FloatArray, FloatArray]:
-    return _mean([auroc for auroc, _ in areas]), _mean([precision for _, precision in areas])
+    return (
+        mean_over_labels([auroc for auroc, _ in areas]),
+        mean_over_labels([precision for _, precision in areas]),
+    )
 
 
 def _both_areas(
@@ -239,22 +244,6 @@ def _levels(
     for organ in sorted(set(organs[defined]) - {""}):
         yield one("organ", organ, np.where(organs == organ, values, _NAN))[0]
     yield one("micro", "", values)[0]
-    found = estimate(_mean(of_labels), int(defined.sum()))
+    found = estimate(mean_over_labels(of_labels), int(defined.sum()))
     spread = float(np.std([means[0] for means in of_labels]))
-    yield _row(
-        "macro", "", method, measure, found, spread=spread, chance=_plain_mean(np.array(chances))
-    )
-
-
-def _mean(replicates: Sequence[FloatArray]) -> FloatArray:
-    """Mean over labels in each replicate, of those that have a figure there."""
-    table = np.array(replicates)
-    counts = np.isfinite(table).sum(axis=0)
-    mean: FloatArray = np.full(table.shape[1], _NAN)
-    np.divide(np.nansum(table, axis=0), counts, out=mean, where=counts > 0)
-    return mean
-
-
-def _plain_mean(values: FloatArray) -> float:
-    defined = values[np.isfinite(values)]
-    return float(defined.mean()) if defined.size else _NAN
+    yield _row("macro", "", method, measure, found, spread=spread, chance=mean_of_defined(chances))

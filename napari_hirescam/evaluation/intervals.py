@@ -119,6 +119,32 @@ def weighted_means(values: npt.ArrayLike, weights: Weights) -> FloatArray:
     return means
 
 
+def mean_over_labels(replicates: Sequence[FloatArray]) -> FloatArray:
+    """Mean of several labels' figures in each replicate, of those that have one there.
+
+    Parameters
+    ----------
+    replicates
+        [labels, replicates].
+
+    Returns
+    -------
+    float64 [replicates]; NaN where no label has a figure.
+    """
+    table = np.array(replicates)
+    counts = np.isfinite(table).sum(axis=0)
+    mean: FloatArray = np.full(table.shape[1], np.nan)
+    np.divide(np.nansum(table, axis=0), counts, out=mean, where=counts > 0)
+    return mean
+
+
+def mean_of_defined(values: npt.ArrayLike) -> float:
+    """Mean of the values that are finite; NaN if none is."""
+    table = np.asarray(values, dtype=np.float64)
+    defined = table[np.isfinite(table)]
+    return float(defined.mean()) if defined.size else float("nan")
+
+
 def estimate(replicates: FloatArray, n: int, note: str = "", level: float = LEVEL) -> Estimate:
     """Turn a figure's replicates into the figure and its interval.
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from napari_hirescam.attention import METHODS as ALL_METHODS
 from napari_hirescam.evaluation.discrimination import bootstrap_auroc
-from napari_hirescam.evaluation.intervals import Estimate, bootstrap_mean
+from napari_hirescam.evaluation.intervals import Estimate, bootstrap_mean, mean_of_defined
 from napari_hirescam.evaluation.page import Figure, Page, Section, Table
 from napari_hirescam.reproduce.covid import METHODS, Seen, SliceRow
 from napari_hirescam.reproduce.overlays import Overlay, draw_rows
 from napari_hirescam.volume import resample, scaling, translation
 
 _GREY_HU = (-1000.0, 400.0)
-_NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,10 @@ def runs_of(rows: Sequence[SliceRow]) -> list[Run]:
                 mask_weight=weight,
                 seed=seed,
                 auroc=auroc.value,
-                **{method: _mean(values) for method, values in shares.items()},
+                **{method: mean_of_defined(values) for method, values in shares.items()},
                 without_map={m: int(np.isnan(values).sum()) for m, values in shares.items()},
-                chance=_mean(np.array([row.chance for row in infected])),
-                chance_in_body=_mean(np.array([row.chance_in_body for row in infected])),
+                chance=mean_of_defined([row.chance for row in infected]),
+                chance_in_body=mean_of_defined([row.chance_in_body for row in infected]),
             )
         )
     return runs
@@ -120,16 +119,11 @@ def _line(runs: Sequence[Run], weight: float, least: float, seed: int) -> Line:
         hirescam=over_patients([run.hirescam for run in own]),
         gradcam=over_patients([run.gradcam for run in own]),
         without_map={m: sum(run.without_map[m] for run in own) for m in METHODS},
-        chance=_mean(np.array([run.chance for run in own])),
-        chance_in_body=_mean(np.array([run.chance_in_body for run in own])),
+        chance=mean_of_defined([run.chance for run in own]),
+        chance_in_body=mean_of_defined([run.chance_in_body for run in own]),
         auroc_change=over_patients([run.auroc - earlier.auroc for run, earlier in pairs]),
         share_change=over_patients([run.hirescam - earlier.hirescam for run, earlier in pairs]),
     )
-
-
-def _mean(values: Any) -> float:
-    defined = values[np.isfinite(values)]
-    return float(defined.mean()) if defined.size else _NAN
 
 
 def figures_of(rows: Sequence[SliceRow], seed: int) -> dict[str, Any]:

@@ -9,13 +9,15 @@ attention inside, and the scores, which the mask loss must not cost.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hirescam.evaluation.cohort_frame import by_case_and_label
+from napari_hirescam.evaluation.cohort_plots import title_of
 from napari_hirescam.evaluation.cohort_summary import MAP_MEASURES
+from napari_hirescam.evaluation.cohort_tables import interval_text
 from napari_hirescam.evaluation.intervals import (
     N_REPLICATES,
     SEED,
@@ -38,7 +40,6 @@ _MEASURES = {
     "share_inside": "share of positive attention inside",
     "hit": "strongest cell inside",
 }
-_METHODS = {"hirescam": "HiResCAM", "gradcam": "Grad-CAM"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ def attention_table(compared: Compared, summaries: Mapping[str, pd.DataFrame]) -
                 n = max(int(one["n"]) for one in found if one is not None)
                 rows.append((words, name, *map(_with_interval, found), chance, n))
     return Table(
-        ("measure", "network", *(_METHODS.get(m, m) for m in methods), "chance", "pairs"),
+        ("measure", "network", *map(title_of, methods), "chance", "pairs"),
         tuple(rows),
         "Means over all pairs of a test case and a label that is present in it; in brackets 95 % "
         f"intervals by drawing patients, {compared.n_replicates} times. Thresholds were tuned for "
@@ -126,7 +127,7 @@ def label_table(summaries: Mapping[str, pd.DataFrame], method: str = "hirescam")
     left_out = len(labels) - len(rows)
     more = f" {left_out} labels without any figure are left out." if left_out else ""
     return Table(
-        header, tuple(rows), f"OrganIoU is the corrected one, of {_METHODS[method]}.{more}"
+        header, tuple(rows), f"OrganIoU is the corrected one, of {title_of(method)}.{more}"
     )
 
 
@@ -190,22 +191,12 @@ def figures(compared: Compared, summaries: Mapping[str, pd.DataFrame]) -> dict[s
         for measure in _MEASURES:
             difference, relative = gain(compared, method, measure)
             gains[f"{method} {measure}"] = {
-                "difference": _as_dict(difference),
-                "relative": _as_dict(relative),
+                "difference": asdict(difference),
+                "relative": asdict(relative),
             }
     return {
         "networks": {name: s.to_dict(orient="records") for name, s in summaries.items()},
         "mask loss against none": gains,
-    }
-
-
-def _as_dict(found: Estimate) -> dict[str, float | int | str]:
-    return {
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "n": found.n,
-        "note": found.note,
     }
 
 
@@ -216,8 +207,4 @@ def _row(summary: pd.DataFrame, level: str, name: str, method: str, measure: str
 
 
 def _with_interval(row: Any) -> str:
-    if row is None or not np.isfinite(row["value"]):
-        return "\N{EN DASH}"
-    if not np.isfinite(row["low"]):
-        return f"{row['value']:.3f}"
-    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    return "\N{EN DASH}" if row is None else interval_text(row)

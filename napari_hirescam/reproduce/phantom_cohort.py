@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_hirescam.attention.stopping import Progress, ShouldStop
 from napari_hirescam.cases import Case, CaseTable, Split
-from napari_hirescam.cases.phantoms import PhantomCase
+from napari_hirescam.cases.phantoms import PhantomCase, draw_some
 from napari_hirescam.errors import Cancelled
 from napari_hirescam.organs import OrganMap
 from napari_hirescam.organs.organ_map import BoolArray
@@ -100,7 +100,7 @@ def make_cohorts(
     )
     for stream, (part, split, count, agree) in enumerate(wanted):
         rng = np.random.default_rng([seed, stream])
-        present = {label: _some(rng, count, PREVALENCE) for label in labels}
+        present = {label: draw_some(rng, count, PREVALENCE) for label in labels}
         cues = {label: _cue(rng, has, agree) for label, has in present.items()}
         parts[part] = [
             _case(next(number), split, k, present, cues, spacing_mm) for k in range(count)
@@ -112,17 +112,11 @@ def make_cohorts(
     )
 
 
-def _some(rng: np.random.Generator, count: int, share: float) -> npt.NDArray[np.bool_]:
-    """Choose a share of some patients, but of two or more never none or all."""
-    n = round(share * count)
-    return rng.permutation(np.arange(count) < (min(max(n, 1), count - 1) if count > 1 else n))
-
-
 def _cue(
     rng: np.random.Generator, has: npt.NDArray[np.bool_], agreement: float | None
 ) -> npt.NDArray[np.bool_]:
     if agreement is None:
-        return _some(rng, len(has), float(has.mean()))
+        return draw_some(rng, len(has), float(has.mean()))
     # Among those with the finding and among those without alike.
     against = np.zeros(len(has), dtype=bool)
     for group in (has, ~has):

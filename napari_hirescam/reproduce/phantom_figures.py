@@ -7,7 +7,7 @@ seed, network and method alike; what two of them differ by is paired by that.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from napari_hirescam.evaluation.intervals import (
     Estimate,
     Weights,
     estimate,
+    mean_of_defined,
+    mean_over_labels,
     resample,
     weighted_means,
 )
@@ -139,7 +141,7 @@ def work_out(outcome: Outcome) -> Figures:
                 figures.auroc[part, name, label] = _over_seeds(
                     [found[k] for found in per_seed], len(cases), 0.5
                 )
-            areas[name] = [_mean_of_labels(found) for found in per_seed]
+            areas[name] = [mean_over_labels(found) for found in per_seed]
             figures.auroc[part, name, ""] = _over_seeds(areas[name], len(cases), 0.5)
         difference = np.mean(areas[WITH], axis=0) - np.mean(areas[WITHOUT], axis=0)
         figures.auroc_gain[part] = estimate(difference, len(cases))
@@ -169,13 +171,13 @@ def _maps(
         )
         each = [weighted_means(table, weights) for table in tables]
         n = int(np.isfinite(tables[0]).sum())
-        figures.maps[measure, part, name, method] = _over_seeds(each, n, _mean(by_chance))
+        figures.maps[measure, part, name, method] = _over_seeds(each, n, mean_of_defined(by_chance))
         means[name] = np.mean(each, axis=0)
         for k, label in enumerate(labels):
             figures.labels[measure, part, name, method, label] = _over_seeds(
                 [weighted_means(table[:, k], weights) for table in tables],
                 int(np.isfinite(tables[0][:, k]).sum()),
-                _mean(by_chance[:, :, k]),
+                mean_of_defined(by_chance[:, :, k]),
             )
     relative = np.full_like(means[WITHOUT], np.nan)
     np.divide(means[WITH], means[WITHOUT], out=relative, where=means[WITHOUT] > 0)
@@ -196,20 +198,6 @@ def _areas(found: CohortResult, labels: tuple[str, ...], weights: Weights) -> li
     return [discrimination(truth[:, k], logits[:, k], weights)[0] for k in range(len(labels))]
 
 
-def _mean_of_labels(areas: list[FloatArray]) -> FloatArray:
-    """Mean over labels in each replicate, of those of which it drew both kinds."""
-    table = np.array(areas)
-    counts = np.isfinite(table).sum(axis=0)
-    mean: FloatArray = np.full(table.shape[1], np.nan)
-    np.divide(np.nansum(table, axis=0), counts, out=mean, where=counts > 0)
-    return mean
-
-
-def _mean(values: FloatArray) -> float:
-    defined = values[np.isfinite(values)]
-    return float(defined.mean()) if defined.size else float("nan")
-
-
 def as_plain(figures: Figures) -> dict[str, Any]:
     """Lay all figures out for ``figures.json``: nested by the parts of their keys."""
     plain: dict[str, Any] = {}
@@ -217,8 +205,8 @@ def as_plain(figures: Figures) -> dict[str, Any]:
         ("maps", figures.maps, _seed_mean),
         ("labels", figures.labels, _seed_mean),
         ("auroc", figures.auroc, _seed_mean),
-        ("relative gain of the mask loss", figures.gains, _plain_estimate),
-        ("difference of mean AUROC", figures.auroc_gain, _plain_estimate),
+        ("relative gain of the mask loss", figures.gains, asdict),
+        ("difference of mean AUROC", figures.auroc_gain, asdict),
     )
     for title, content, lay_out in parts:
         for key, found in content.items():
@@ -231,9 +219,5 @@ def as_plain(figures: Figures) -> dict[str, Any]:
     return plain
 
 
-def _plain_estimate(found: Estimate) -> dict[str, Any]:
-    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
-
-
 def _seed_mean(found: SeedMean) -> dict[str, Any]:
-    return {**_plain_estimate(found.mean), "seeds": found.seeds, "chance": found.chance}
+    return {**asdict(found.mean), "seeds": found.seeds, "chance": found.chance}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hirescam.evaluation.cohort_plots import title_of
 from napari_hirescam.evaluation.intervals import Estimate
 from napari_hirescam.evaluation.page import Figure, Page, Section, Table
 from napari_hirescam.evaluation.page_plots import as_png, new_figure
@@ -35,7 +36,6 @@ _WORDS = {
     "lesion_share": "share of positive attention on the finding itself",
     "silent": "share of maps without a positive cell",
 }
-_METHODS = {"hirescam": "HiResCAM", "gradcam": "Grad-CAM"}
 #: The bar that the project set itself, after the abstract of arXiv 2011.08891v2.
 BAR = 0.37
 
@@ -169,7 +169,7 @@ def _four_way(figures: Figures, outcome: Outcome, part: str) -> Table:
             rows.append((words, name, *map(_cell, cells), cells[0].chance))
     n = figures.maps["organ_iou", part, WITHOUT, METHODS[0]].mean.n
     return Table(
-        ("measure", "network", *(_METHODS[method] for method in METHODS), "chance"),
+        ("measure", "network", *map(title_of, METHODS), "chance"),
         tuple(rows),
         f"{part.capitalize()} test patients: means over {n} pairs of a patient and a present "
         f"finding and over {len(cells[0].seeds)} seed(s) \N{PLUS-MINUS SIGN} the standard "
@@ -198,7 +198,7 @@ def _gains(figures: Figures) -> Table:
         for part in TEST_SETS
     ]
     return Table(
-        ("gain by the mask loss", "test patients", *(_METHODS[m] for m in METHODS)),
+        ("gain by the mask loss", "test patients", *map(title_of, METHODS)),
         tuple(rows),
         "Relative to the same network without it; paired: the same patients are drawn for both.",
     )
