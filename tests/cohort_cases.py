@@ -47,11 +47,10 @@ def bright_and_dark(gain: float = 1.0) -> Classifier:
 
 
 def organ_map(doubts: tuple[str, ...] = ()) -> OrganMap:
-    """The patient's right is the columns 0 and 1, the left 2 and 3."""
+    """The patient's right is the columns 0 and 1, the left 2 and 3; something else is outside."""
     column = np.broadcast_to(np.arange(SHAPE[2]), SHAPE)
-    return OrganMap.from_masks(
-        {"right": column < 2, "left": column >= 2}, AFFINE, "drawn by hand", doubts
-    )
+    masks = {"right": column < 2, "left": column >= 2, "outside": column < 0}
+    return OrganMap.from_masks(masks, AFFINE, "drawn by hand", doubts)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,24 @@ def test_a_map_without_a_positive_cell_points_nowhere():
     assert (row.organ_iou_reference, row.chance_cells) == (0.0, 0.5)
 
 
+def test_where_no_cell_is_allowed_no_map_can_be_right_or_wrong():
+    """The organ lies outside the maps, or fills half of no cell: nothing to be measured by."""
+    maps = explanation({"hirescam": np.ones((1, *SHAPE))})
+    nowhere = OrganMap.from_masks({"left": np.zeros(SHAPE, dtype=bool)}, AFFINE, "hand")
+    (row,) = measure_case(maps, nowhere, ALLOWED, thresholds=0.5)
+    assert np.isnan([row.organ_iou, row.hit, row.share_inside]).all()
+    assert (row.chance_cells, row.organ_iou_reference) == (0.0, 0.0)
+    assert np.isnan(row.curve("corrected")).all()
+    assert (row.curve("reference") == 0).all()
+
+
+def test_cells_that_tie_for_the_strongest_share_the_hit():
+    """An even map is a hit as often as chance, wherever the first of its cells lies."""
+    maps = explanation({"hirescam": np.ones((1, *SHAPE))})
+    (row,) = measure_case(maps, organ_map(), ALLOWED, labels=["bright"], thresholds=0.5)
+    assert row.hit == row.chance_cells == 0.5
+
+
 def test_without_thresholds_or_organs_the_rest_is_measured():
     maps = explanation({"hirescam": np.ones((1, *SHAPE))})
     (row,) = measure_case(maps, organ_map(), ALLOWED)
@@ -119,11 +137,14 @@ def test_every_measure_agrees_with_counting_cell_by_cell(values, organ, lesion, 
         assert np.isnan(row.share_inside)
         return
     above = np.maximum(values, np.float32(0)) / values.max() > np.float32(threshold)
-    assert row.organ_iou == pytest.approx(organ[above].mean())
     leaks, hits = (above & ~organ).any(), (above & organ).any()
+    if organ.any():
+        assert row.organ_iou == pytest.approx(organ[above].mean())
+        assert row.share_inside == pytest.approx(positive[organ].sum() / positive.sum())
+        assert row.hit == organ[values == values.max()].mean()
+    else:
+        assert np.isnan([row.organ_iou, row.share_inside, row.hit]).all()
     assert row.organ_iou_reference == (row.organ_iou if leaks and hits else 0.0)
-    assert row.share_inside == pytest.approx(positive[organ].sum() / positive.sum())
-    assert row.hit == organ.ravel()[values.argmax()]
     if lesion.any():
         assert row.lesion_iou == pytest.approx((above & lesion).sum() / (above | lesion).sum())
         assert row.lesion_iou_best == pytest.approx(1.0)
@@ -166,7 +187,8 @@ def test_the_papers_rule_samples_corners_along_the_networks_own_axes(order, back
             maps, OrganMap.from_masks({"left": mask}, np.eye(4), "hand"), ALLOWED,
             thresholds=0.5, placement="stretch", rule="nearest",
         )  # fmt: skip
-        assert row.organ_iou == (1.0 if column == corner else 0.0)
+        assert row.chance_cells == (0.5 if column == corner else 0.0)
+        assert row.organ_iou == 1.0 or column != corner
 
 
 def test_what_cannot_be_measured_is_refused():

@@ -172,6 +172,20 @@ def test_a_case_that_fails_is_named_and_the_others_count():
     assert figure(summary, "label", "organ_iou", "hirescam", "bright")["n"] == 3
 
 
+def test_a_case_whose_organ_no_cell_lies_in_is_named_and_has_no_organ_iou():
+    beyond = case("t5", "test", {INSIDE: 0.2}, bright=True, allowed={"bright": ("outside",)})
+    table = study(*valid(), *judged())
+    result = evaluate_cohort(bright_and_dark(), study(*table.cases, beyond))
+    (problem,) = result.problems
+    assert (problem.case, problem.measured) == ("t5", "all")
+    assert "bright: no cell of the map lies in outside" in problem.reason
+    with_it, without = (
+        figure(found.summary(20), "micro", "organ_iou", "hirescam")
+        for found in (result, evaluate_cohort(bright_and_dark(), table))
+    )
+    assert (with_it["value"], with_it["n"]) == (without["value"], without["n"])
+
+
 def test_if_every_case_fails_that_is_an_error():
     broken = case("t", "test", {}, bright=True, broken="a slice is missing")
     with pytest.raises(CaseTableError, match="none of its 1 cases could be measured; t: a slice"):

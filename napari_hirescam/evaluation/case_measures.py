@@ -58,9 +58,11 @@ class MapMeasures:
         By either definition; see :mod:`~napari_hirescam.evaluation.organ_iou`.
     chance_cells
         Share of the cells that are allowed: what OrganIoU and the hit of random cells are on
-        average.
+        average. Where it is 0 the organs lie outside the map, or fill too little of any cell: no
+        map can be right there, so that OrganIoU (corrected) and hit are not defined.
     hit
-        1 if the map's strongest cell is allowed, else 0 (pointing game).
+        1 if the map's strongest cell is allowed, else 0 (pointing game); of cells that tie for
+        the strongest, the share that is.
     share_inside, chance_share
         Share of the positive attention inside the organs (relevance mass accuracy), and that
         of an even map.
@@ -69,7 +71,8 @@ class MapMeasures:
     lesion_share, lesion_chance_share
         As above, inside the outlined lesion.
     lesion_hit, lesion_chance_hit
-        1 if the box of the strongest cell holds any of the lesion, and the share of such cells.
+        1 if the box of the strongest cell holds any of the lesion (of cells that tie, the share),
+        and the share of such cells.
     lesion_iou, lesion_iou_best
         Volume of the cells above the threshold and of the lesion in common over that in either,
         and the best that any choice of cells can reach.
@@ -117,6 +120,8 @@ class MapMeasures:
             counts = self.lesion_counts
             return np.full(1, _NAN) if counts is None else counts.iou()
         if self.cell_counts is None:
+            return np.full(1, _NAN)
+        if kind == "corrected" and self.chance_cells == 0:
             return np.full(1, _NAN)
         return self.cell_counts.organ_iou(kind)
 
@@ -239,8 +244,8 @@ def _in_organs(
         "threshold": at["corrected"],
         "threshold_reference": at["reference"],
         "chance_cells": float(cells.mean()),
-        "hit": _hit(attention, cells),
-        "share_inside": share_inside(attention.values, inside),
+        "hit": _hit(attention, cells) if cells.any() else _NAN,
+        "share_inside": share_inside(attention.values, inside) if inside.any() else _NAN,
         "chance_share": chance_share(inside),
         "cell_counts": count_cells(positive, cells),
     }
@@ -248,7 +253,7 @@ def _in_organs(
         values["chance_share_body"] = chance_share(inside, regions.fraction(("body",)))
     for definition in DEFINITIONS:
         name = "organ_iou" if definition == "corrected" else "organ_iou_reference"
-        if not np.isnan(at[definition]):
+        if not np.isnan(at[definition]) and (cells.any() or definition == "reference"):
             values[name] = organ_iou(positive, cells, at[definition], definition)
     return values
 
@@ -257,7 +262,8 @@ def _hit(attention: AttentionMap, cells: BoolArray) -> float:
     """Whether the strongest cell is one of these; NaN for a map that points nowhere."""
     if attention.maximum == 0:
         return _NAN
-    return float(cells.flat[int(np.argmax(attention.values))])
+    # Cells that see nothing but air tie, and the first of them lies in a corner.
+    return float(cells[attention.values == attention.values.max()].mean())
 
 
 @dataclass(frozen=True)

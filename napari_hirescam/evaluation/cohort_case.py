@@ -139,6 +139,7 @@ class CaseMeasurer:
             placement=where,
             rule=self.rule,
         ) if present else []  # fmt: skip
+        problems += _without_cells(case, measured)
         if self.removal:
             measured = [
                 self._removed(row, volume, explanation, should_stop) if row.present else row
@@ -241,6 +242,20 @@ class CaseMeasurer:
             )  # fmt: skip
 
         _offer(gallery, measured.rows, take)
+
+
+def _without_cells(case: Case, measured: Sequence[MapMeasures]) -> list[CaseProblem]:
+    """Labels whose organs no cell lies in: the network sees too little of them."""
+    labels = {row.label: ", ".join(row.organs) for row in measured if row.chance_cells == 0}
+    return [
+        CaseProblem(
+            case.name,
+            case.split,
+            f"{label}: no cell of the map lies in {organs}, so there is no OrganIoU",
+            "all",
+        )
+        for label, organs in labels.items()
+    ]
 
 
 def _offer(

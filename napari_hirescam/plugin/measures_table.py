@@ -64,7 +64,7 @@ class MeasuresModel(HeadedTableModel):
 
 
 def _text(row: MapMeasures, column: int) -> str:
-    hit = _UNKNOWN if math.isnan(row.hit) else ("yes" if row.hit else "no")
+    hit = {0.0: "no", 1.0: "yes"}.get(row.hit, _number(row.hit))
     return (
         f"{row.label}\n{METHODS[row.method].title}",
         _beside_chance(_number(row.organ_iou), row.chance_cells),
@@ -89,7 +89,11 @@ def _tip(row: MapMeasures) -> str:
     if not math.isnan(row.threshold):
         lines.append(f"Cut at {row.threshold:g} of the map's maximum.")
     if math.isnan(row.organ_iou):
-        lines.append("OrganIoU is not defined: no threshold was tuned, or no cell is above it.")
+        if row.chance_cells == 0:
+            why = "no cell of the map lies in these organs"
+        else:
+            why = "no threshold was tuned, or no cell is above it"
+        lines.append(f"OrganIoU is not defined: {why}.")
     else:
         lines.append(
             f"OrganIoU {row.organ_iou:.4f}; {row.organ_iou_reference:.4f} as the paper's code "
