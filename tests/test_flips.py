@@ -168,4 +168,4 @@ def test_ct_cells_and_network_flipped_together_keep_the_loss(axial_net, flip: Fl
     assert torch.allclose(flipped_maps[0], expected, rtol=1e-9, atol=1e-12)
     assert flipped_loss == pytest.approx(loss, rel=1e-10)
     # It is the cells' turning that does it: left as they were, they give another loss.
-    assert flip.is_none or unturned_loss != pytest.approx(loss, rel=1e-6)
+    assert flip == Flip() or unturned_loss != pytest.approx(loss, rel=1e-6)

@@ -12,7 +12,6 @@ from napari_hirescam.attention import attention_maps
 from napari_hirescam.errors import ModelFileError
 from napari_hirescam.models.architectures import build_by_name, default_target_layer
 from napari_hirescam.models.spec import InputSpec
-from napari_hirescam.models.vgg import load_imagenet_features
 from napari_hirescam.models.weights import load_into, read_state_dict
 
 SEGMENT_HEADS = {"vgg16-256-64": (64, 2, 2), "vgg16-64": (64, 2, 2), "vgg16-3x3": (512, 1, 1)}
@@ -47,27 +46,6 @@ def test_hirescam_is_exact_at_the_last_convolution(name: str) -> None:
     assert total == pytest.approx(raw.logits, abs=1e-4)
     if rows * columns > 1:
         assert not raw.guarantee.same_picture
-
-
-def test_imagenet_weights_in_the_common_layout_fill_the_convolutions(tmp_path) -> None:
-    source, network = build("vgg16-64", 64, 64), build("vgg16-64", 64, 64)
-    state = {f"features.{k}": v + 1 for k, v in source.features.state_dict().items()}
-    state["classifier.0.weight"] = torch.zeros(2, 2)
-    torch.save(state, tmp_path / "vgg16.pth")
-    head = network.fc.weight.clone()
-    load_imagenet_features(network, tmp_path / "vgg16.pth")
-    assert torch.equal(network.features[28].weight, source.features[28].weight + 1)
-    assert torch.equal(network.fc.weight, head)
-
-
-def test_weights_of_another_network_are_refused(tmp_path) -> None:
-    network = build("vgg16-64", 64, 64)
-    torch.save({"layer1.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
-    with pytest.raises(ModelFileError, match=r"no entries named features"):
-        load_imagenet_features(network, tmp_path / "resnet.pth")
-    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "cut.pth")
-    with pytest.raises(ModelFileError, match=r"missing: 0\.bias"):
-        load_imagenet_features(network, tmp_path / "cut.pth")
 
 
 @pytest.mark.parametrize("name", ["vgg16-64", "vgg16-3x3"])

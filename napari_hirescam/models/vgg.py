@@ -9,11 +9,8 @@ names them, ``conv.{0,2}.{weight,bias}`` and ``fc.{weight,bias}``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from torch import Tensor, nn
-
-from napari_hirescam.errors import ModelFileError
 
 #: Channels of the 3x3 convolutions between the pools.
 _STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -85,38 +82,6 @@ class VGG16Conv3x3(VGG16):
 
     def __init__(self, n_labels: int, shape: Sequence[int | None] = (1, 320, 320)) -> None:
         super().__init__(n_labels, shape, channels=(512,), kernel=3, stride=3)
-
-
-def load_imagenet_features(network: VGG16, file: Path) -> None:
-    """Take the convolutions of VGG-16 from a file of ImageNet weights.
-
-    Parameters
-    ----------
-    network
-        Its ``features`` are filled; head and linear layer stay as they are.
-    file
-        State dict of torchvision's ``vgg16``, read weights-only; its ``classifier.*`` is not used.
-
-    Raises
-    ------
-    ModelFileError
-        The file is missing, damaged, or of another network.
-    """
-    from napari_hirescam.models.weights import load_into, read_state_dict
-
-    state = read_state_dict(file)
-    part = {
-        name.removeprefix("features."): value
-        for name, value in state.items()
-        if name.startswith("features.")
-    }
-    if not part:
-        raise ModelFileError(
-            file,
-            "it has no entries named features.*",
-            "Give the state dict of torchvision's vgg16",
-        )
-    load_into(network.features, part, file)
 
 
 def _features() -> list[nn.Module]:

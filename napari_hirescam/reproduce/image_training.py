@@ -34,8 +34,8 @@ class ImageTraining:
         Passes over the images; their number is fixed beforehand.
     batch_size
         Images per step.
-    learning_rate, momentum, weight_decay
-        Of the optimizer; `momentum` is of SGD alone.
+    learning_rate
+        Of the optimizer.
     optimizer
         'adam' or 'sgd'.
     mask_weight
@@ -50,8 +50,6 @@ class ImageTraining:
     batch_size: int
     learning_rate: float
     optimizer: Literal["adam", "sgd"] = "adam"
-    momentum: float = 0.0
-    weight_decay: float = 0.0
     mask_weight: float = 0.0
     flips: bool = False
     seed: int = 0
@@ -63,7 +61,6 @@ def train_on_images(
     settings: ImageTraining,
     *,
     attention: TrainableAttention | None = None,
-    accelerator: str = "cpu",
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> None:
@@ -81,8 +78,6 @@ def train_on_images(
     attention
         Of the network, at the scale that the mask loss is to have; needed where
         `settings.mask_weight` is above 0.
-    accelerator
-        As for Lightning's Trainer.
     progress, should_stop
         Told of and asked at each step.
 
@@ -109,7 +104,7 @@ def train_on_images(
     with quiet_lightning(), torch_as_found(RunSettings()):
         torch.manual_seed(settings.seed)
         trainer = Trainer(
-            accelerator=accelerator,
+            accelerator="cpu",
             devices=1,
             max_epochs=settings.epochs,
             logger=False,
@@ -167,15 +162,8 @@ class _Module(LightningModule):
         settings = self.settings
         weights = self.network.parameters()
         if settings.optimizer == "sgd":
-            return torch.optim.SGD(
-                weights,
-                lr=settings.learning_rate,
-                momentum=settings.momentum,
-                weight_decay=settings.weight_decay,
-            )
-        return torch.optim.Adam(
-            weights, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+            return torch.optim.SGD(weights, lr=settings.learning_rate)
+        return torch.optim.Adam(weights, lr=settings.learning_rate)
 
 
 class _Listener(Callback):

@@ -46,11 +46,6 @@ class Flip:
     axis: int | None = None
     quarter_turns: int = 0
 
-    @property
-    def is_none(self) -> bool:
-        """True if nothing is changed."""
-        return self.axis is None and self.quarter_turns % 4 == 0
-
     def of_input(self, tensor: Tensor, spec: InputSpec) -> Tensor:
         """Flip and turn what a network is given.
 
