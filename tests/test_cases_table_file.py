@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_hirescam.cases import check_cases, read_case_table
+from napari_hirescam.cases import check_cases, read_case_table, split_by_patient
 from napari_hirescam.cases.rows import read_truth
 from napari_hirescam.errors import CaseTableError, OrganError, VolumeError
 from napari_hirescam.io import write_volume
@@ -213,6 +214,17 @@ def test_a_changed_file_changes_the_fingerprint(study):
     assert relabelled.fingerprint() == told  # what was prepared of the scan can be kept
     write_volume(study / "organs.nii.gz", np.roll(ORGANS, 1, 2), GRID, overwrite=True)
     assert before.fingerprint() != told
+
+
+@pytest.mark.parametrize("column", ["organ_table", "lesion_table"])
+def test_another_table_of_values_changes_the_fingerprint(study, column):
+    (study / "values.csv").write_text("organ,values\nx,1\n")
+    masks = column.replace("organ_table", "masks").replace("lesion_table", "lesions")
+    text = f"case,ct,{masks},{column},x\none,cts/a.nii.gz,organs.nii.gz,values.csv,1\n"
+    (case,) = read(study, text).cases
+    told = case.fingerprint()
+    (study / "values.csv").write_text("organ,values\nx,12\n")
+    assert case.fingerprint() != told
 
 
 # --- What a table cannot say ---------------------------------------------------------------
@@ -431,3 +443,29 @@ def test_the_example_in_the_documentation_is_read(study):
     assert cases.cases[1].labels == {"mass": False}
     np.testing.assert_array_equal(cases.cases[3].lesions()["mass"], MASS == 1)
     np.testing.assert_array_equal(cases.cases[3].organs().mask(["lungs"]), ORGANS != 2)
+
+
+# --- What would leak from one split into another -------------------------------------------
+
+
+@pytest.mark.parametrize("other", ["P1", "p1 ", "\uff501", "p1\u00a0"])
+def test_a_patient_in_two_splits_under_two_spellings_is_refused(study, other):
+    rows = f"one,p1,train,cts/a.nii.gz,1\ntwo,{other},test,cts/b.nii.gz,0\n"
+    with pytest.raises(CaseTableError, match=r"one \(train\) and two \(test\) are of one patient"):
+        read(study, f"case,patient,split,ct,x\n{rows}")
+
+
+def test_patients_are_drawn_by_person_and_not_by_spelling(study):
+    rows = "".join(f"c{k},{'pP'[k % 2]}{k // 2},cts/{k}.nii.gz,{k % 2}\n" for k in range(12))
+    for k in range(12):
+        shutil.copy(study / "cts" / "a.nii.gz", study / "cts" / f"{k}.nii.gz")
+    cases = split_by_patient(read(study, f"case,patient,ct,x\n{rows}"), 0.5, 0.25, 0.25).cases
+    assert len({case.split for case in cases}) == 3
+    assert all(a.split == b.split for a, b in zip(cases[::2], cases[1::2], strict=True))
+
+
+def test_one_scan_of_two_patients_is_refused(study):
+    text = "case,patient,ct,x\none,p1,cts/a.nii.gz,1\ntwo,{},cts/../cts/a.nii.gz,0\n"
+    with pytest.raises(CaseTableError, match="cases one and two have the same CT"):
+        read(study, text.format("p2"))
+    assert len(read(study, text.format("p1")).cases) == 2

@@ -143,6 +143,35 @@ def test_what_cannot_be_done_is_said_in_one_line(model, data, tmp_path, more, wo
     assert not out.exists() or list(out.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("organs", "words"),
+    [
+        ("organ,values\nright_lung,1\n", "its masks have no left_lung"),
+        ("organ,values\nleft_lung,two\n", "'two' is not a whole number above 0"),
+    ],
+)
+def test_masks_that_cannot_serve_are_met_before_the_first_ct_is_read(
+    model, data, tmp_path, monkeypatch, organs, words
+):
+    def read(*_what, **_how):
+        raise AssertionError("a CT was read")
+
+    monkeypatch.setattr("napari_hirescam.cases.file_case.read_volume", read)
+    table = tmp_path / "organs.csv"
+    table.write_text(organs)
+    rows = list(csv.DictReader(data.read_text().splitlines()))
+    for row in rows:
+        row["ct"], row["masks"] = (str(data.parent / row[key]) for key in ("ct", "masks"))
+    rows[4]["organ_table"] = rows[7]["organ_table"] = str(table)
+    rows[4]["nodule"] = rows[7]["nodule"] = 1
+    cases = write_table(tmp_path / "table.csv", rows)
+    code, text = run("evaluate", "--model", model, "--data", cases, "--out", tmp_path / "out")
+    assert code == 1
+    assert words in text
+    assert "case 4 (row 6)" in text
+    assert "case 7 too" in text
+
+
 def test_results_that_are_there_are_not_touched(evaluated, model, data):
     out, _ = evaluated
     before = (out / "report.html").read_bytes()

@@ -134,6 +134,13 @@ def test_dicom_is_refused_before_organs_are_looked_for(ct, found, tmp_path) -> N
     assert not found
 
 
+def test_a_folder_that_is_not_there_is_met_before_organs_are_looked_for(ct, found, tmp_path):
+    code, text = run("organs", ct, "--rough", "--out", tmp_path / "none" / "organs.nii.gz")
+    assert code == 1
+    assert "there is no folder for it" in text
+    assert found == []
+
+
 def test_over_a_dicom_series_they_become_a_segmentation(found, tmp_path, monkeypatch) -> None:
     from test_io_dicom_seg import read_series
 

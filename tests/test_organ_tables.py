@@ -92,6 +92,11 @@ def test_a_yaml_table_is_read(tmp_path) -> None:
     assert read_organ_table(file) == {"lungs": (10, 11), "heart": (51,)}
 
 
+def test_a_table_in_a_file_has_the_organs_all_of_whose_parts_it_has(tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("organ,values\nleft_lung,2\nright_lung,3\n")
+    assert read_organ_table(tmp_path / "t.csv")["lungs"] == (2, 3)
+
+
 def test_built_in_tables_have_names() -> None:
     assert read_organ_table("totalsegmentator") == TOTALSEGMENTATOR
     assert read_organ_table("partition") == PARTITION

@@ -100,6 +100,8 @@ class FileCase(Case):
         for column, path in self.files():
             if column != "ct":
                 check_mask(self._who, column, path, ct)
+        if self.lesion_table is not None:
+            self._values(self.lesion_table)
         if self.masks_path is None or self.organ_table is None:
             return
         told = with_whole_organs(self._values(self.organ_table))
@@ -122,8 +124,12 @@ class FileCase(Case):
             raise CaseTableError(self._who, exc.reason, exc.remedy) from exc
 
     def fingerprint(self) -> str:
-        """Tell the case by its files, their sizes and times; see :meth:`Case.fingerprint`."""
-        told = [repr((self.series, self.allow, self.organ_table, self.lesion_table))]
+        """Tell the case by its files, their sizes and times, and what its tables say.
+
+        See :meth:`Case.fingerprint`.
+        """
+        tables = [_table(source) for source in (self.organ_table, self.lesion_table)]
+        told = [repr((self.series, self.allow, tables))]
         for name, path in self.files():
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
                 facts = file.stat()

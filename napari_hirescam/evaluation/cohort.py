@@ -14,6 +14,7 @@ from napari_hirescam.evaluation.cohort_case import CaseMeasurer, CaseProblem, Me
 from napari_hirescam.evaluation.cohort_checks import (
     check_options,
     common_labels,
+    refuse_faulty,
     refuse_without_organ,
     some_of,
     tuning_cases,
@@ -164,8 +165,8 @@ def evaluate_cohort(
     SettingsError
         Tuning and test cases overlap, or the thresholds are of another network.
     CaseTableError
-        No case of a split can be measured, no tuning case has any of the labels, or a label has
-        no organ.
+        No case of a split can be measured, no tuning case has any of the labels, a label has no
+        organ, or the headers of a case's files tell that it cannot be measured.
     InputError
         The model needs a point that no case gives.
     Cancelled
@@ -187,6 +188,8 @@ def evaluate_cohort(
     usual = allowed_organs(chosen, allowed or {}, classifier.spec.organs, everyone=False)
     considered = (*test.cases, *(tuning_table.cases if tuning_table else ()))
     refuse_without_organ(table, considered, chosen, usual)
+    should_stop = should_stop or (lambda: False)
+    refuse_faulty(considered, chosen, usual, should_stop)
     run = CohortRun(
         CaseMeasurer(
             classifier,
@@ -200,7 +203,7 @@ def evaluate_cohort(
         ),
         len(considered),
         progress or (lambda _done, _total: None),
-        should_stop or (lambda: False),
+        should_stop,
         None if keep_in is None else CaseStore(keep_in, {
             "software": __version__,
             "network": digest,

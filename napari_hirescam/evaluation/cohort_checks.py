@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from napari_hirescam.attention import METHODS
 from napari_hirescam.attention.result import PlacementName
+from napari_hirescam.attention.stopping import ShouldStop
 from napari_hirescam.cases import Case, CaseTable, Split
-from napari_hirescam.errors import CaseTableError, InputError, SettingsError
+from napari_hirescam.errors import Cancelled, CaseTableError, InputError, SettingsError
 from napari_hirescam.evaluation.map_regions import RULES, Rule
 from napari_hirescam.organs.cells import RESIZE_MODES
 
@@ -126,3 +127,30 @@ def refuse_without_organ(
             "Name the organs in the model's 'organs' or in a table of labels and organs, or leave "
             "these labels out",
         )
+
+
+def refuse_faulty(
+    cases: Sequence[Case],
+    labels: Sequence[str],
+    usual: Mapping[str, tuple[str, ...]],
+    should_stop: ShouldStop,
+) -> None:
+    """Raise CaseTableError for what the headers of CTs and masks tell, and name all such cases."""
+    faults: list[tuple[str, CaseTableError]] = []
+    for case in cases:
+        if should_stop():
+            raise Cancelled("the evaluation was cancelled")
+        organs = {
+            organ
+            for label in labels
+            if case.labels.get(label)
+            for organ in case.allowed.get(label) or usual.get(label, ())
+        }
+        try:
+            case.check(organs)
+        except CaseTableError as error:
+            faults.append((case.name, error))
+    if faults:
+        (_, first), *others = faults
+        more = f" ({some_of([name for name, _ in others])} too)" if others else ""
+        raise CaseTableError(first.subject, f"{first.reason}{more}", first.remedy)

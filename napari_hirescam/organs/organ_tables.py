@@ -133,6 +133,10 @@ def read_organ_table(source: str | Path) -> dict[str, tuple[int, ...]]:
         columns ``organ`` and ``values`` ("10;11"), or YAML with ``organ: value`` or ``organ:
         [value, value]``.
 
+    Returns
+    -------
+    What it says, and the organs all of whose parts it has (see `MADE_OF`).
+
     Raises
     ------
     OrganError
@@ -147,7 +151,7 @@ def read_organ_table(source: str | Path) -> dict[str, tuple[int, ...]]:
             rows = _rows_of_yaml(content)
         else:
             rows = _rows_of_csv(content.decode("utf-8-sig"))
-        return _checked(rows)
+        return with_whole_organs(_checked(rows))
     except FileNotFoundError as exc:
         known = " or ".join(BUILT_IN)
         raise OrganError(

@@ -19,7 +19,8 @@ def refuse_place(path: str | Path, *, overwrite: bool) -> None:
     Raises
     ------
     VolumeError
-        The name is that of no format, or the file exists and may not be replaced.
+        The name is that of no format, its folder is not there, or the file exists and may not be
+        replaced.
     """
     path = Path(path)
     if not path.name.lower().endswith((*_ENDINGS, *_DICOM)):
@@ -28,6 +29,8 @@ def refuse_place(path: str | Path, *, overwrite: bool) -> None:
             "its name does not say in which format to write it",
             "End it in .nii.gz, .nrrd or, over a DICOM series, in .dcm",
         )
+    if not path.parent.is_dir():
+        raise VolumeError(path, "there is no folder for it", "Make the folder, or choose another")
     if path.exists() and not overwrite:
         raise VolumeError(path, "there is a file of this name", "Choose another, or --overwrite")
 
