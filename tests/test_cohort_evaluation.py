@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -135,6 +137,11 @@ def test_frozen_thresholds_serve_other_cases_and_never_those_they_were_tuned_on(
         evaluate_cohort(
             bright_and_dark(), study(*valid()), split="valid", thresholds=result.thresholds
         )
+    spelled = case("n2", "test", {INSIDE: 1.0}, bright=True)
+    spelled = replace(spelled, patient=valid()[0].patient.upper())
+    assert spelled.patient not in {one.patient for one in valid()}
+    with pytest.raises(SettingsError, match=r"used for tuning .*n2"):
+        evaluate_cohort(bright_and_dark(), study(spelled), thresholds=result.thresholds)
     with pytest.raises(SettingsError, match="another weights of the network"):
         evaluate_cohort(bright_and_dark(gain=2.0), others, split=None, thresholds=result.thresholds)
     with pytest.raises(SettingsError, match="not tuned for layercam"):
@@ -375,6 +382,12 @@ class TestInterrupted:
             **self.settings(tmp_path / "kept"),
         )  # fmt: skip
         assert changed.read
+        other = replace(valid()[0], patient="somebody else", read=[])
+        evaluate_cohort(
+            bright_and_dark(), study(other, valid()[1], *judged()),
+            **self.settings(tmp_path / "kept"),
+        )  # fmt: skip
+        assert other.read  # intervals draw patients
 
     def test_a_damaged_file_is_measured_again(self, tmp_path, result):
         self.interrupted(tmp_path / "kept")

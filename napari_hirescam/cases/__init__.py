@@ -1,6 +1,6 @@
 """Cases: a CT with its labels and masks, and tables of them with splits that do not leak."""
 
-from napari_hirescam.cases.case import Case, CaseTable, Split
+from napari_hirescam.cases.case import Case, CaseTable, Split, same_patient
 from napari_hirescam.cases.checking import check_cases
 from napari_hirescam.cases.file_case import FileCase
 from napari_hirescam.cases.found_organs import with_found_organs
@@ -19,6 +19,7 @@ __all__ = [
     "phantom_table",
     "read_case_table",
     "read_rad_chestct",
+    "same_patient",
     "split_by_patient",
     "with_found_organs",
 ]

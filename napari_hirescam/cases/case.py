@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -123,6 +124,11 @@ class Case(ABC):
         return tuple(organs)
 
 
+def same_patient(patient: str) -> str:
+    """Spell a patient's name in one way: tables put together by hand have "P1" and "p1 "."""
+    return " ".join(unicodedata.normalize("NFKC", patient).casefold().split())
+
+
 @dataclass(frozen=True)
 class CaseTable:
     """Cases of one study, and the labels they are judged by.
@@ -158,7 +164,8 @@ class CaseTable:
                     self.name, f"case {case.name} is listed twice", "Give each case its own name"
                 )
             names.add(case.name)
-            split, first = splits.setdefault(case.patient, (case.split, case.name))
+            patient = same_patient(case.patient)
+            split, first = splits.setdefault(patient, (case.split, case.name))
             if split != case.split:
                 raise CaseTableError(
                     self.name,

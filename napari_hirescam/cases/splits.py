@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_hirescam.cases.case import SPLITS, CaseTable, Split
+from napari_hirescam.cases.case import SPLITS, CaseTable, Split, same_patient
 from napari_hirescam.errors import CaseTableError
 
 
@@ -44,7 +44,7 @@ def split_by_patient(
             f"it cannot be split {train:g} : {valid:g} : {test:g}",
             "Give shares of 0 or more, not all of them 0",
         )
-    patients = np.array(sorted({case.patient for case in table.cases}))
+    patients = np.array(sorted({same_patient(case.patient) for case in table.cases}))
     drawn = np.random.default_rng(seed).permutation(patients)
     ends = np.rint(np.cumsum(shares / shares.sum()) * len(drawn)).astype(int)
     split_of: dict[str, Split] = {}
@@ -56,6 +56,6 @@ def split_by_patient(
                 "Give it a larger share, or more patients to the table",
             )
         split_of |= dict.fromkeys(part.tolist(), split)
-    cases = tuple(replace(case, split=split_of[case.patient]) for case in table.cases)
+    cases = tuple(replace(case, split=split_of[same_patient(case.patient)]) for case in table.cases)
     note = f"The splits were drawn by patient, {train:g} : {valid:g} : {test:g}, seed {seed}."
     return replace(table, cases=cases, notes=(*table.notes, note))

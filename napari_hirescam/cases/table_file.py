@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_hirescam.cases.case import SPLITS, Case, CaseTable, Split
+from napari_hirescam.cases.case import SPLITS, CaseTable, Split, same_patient
 from napari_hirescam.cases.file_case import FileCase
 from napari_hirescam.cases.rows import BLANK, Row, read_rows, read_truth
 from napari_hirescam.errors import CaseTableError
@@ -82,7 +83,7 @@ def read_case_table(
     chosen, notes = _label_columns(path, headings, rows, labels, all_labels_needed)
     _refuse_columns_of_no_label(path, headings, labels or ())
     reader = _Reader(path, chosen, frozenset(Repair(repair) for repair in allow))
-    cases: list[Case] = []
+    cases: list[FileCase] = []
     absent: list[str] = []
     for row in rows:
         case = reader.case_of(row)
@@ -99,6 +100,7 @@ def read_case_table(
             )
         notes.append(f"Left out: {reason}.")
     _refuse_missing_masks(path, cases)
+    _refuse_one_scan_of_two_patients(path, cases)
     if "patient" not in headings:
         notes.append("There is no column 'patient': each case counts as a patient of its own.")
     names = tuple(labels) if labels is not None else chosen
@@ -269,15 +271,27 @@ def _refuse_columns_of_no_label(
                 )
 
 
-def _refuse_missing_masks(path: Path, cases: Iterable[Case]) -> None:
+def _refuse_missing_masks(path: Path, cases: Iterable[FileCase]) -> None:
     for case in cases:
-        if isinstance(case, FileCase):
-            for column, file in case.files():
-                if not file.exists():
-                    raise CaseTableError(
-                        path,
-                        f"row {case.row} (case {case.name}) names a file in column {column!r} "
-                        "that is not there",
-                        "Correct the path, which is relative to the table's folder, or leave the "
-                        "cell empty",
-                    )
+        for column, file in case.files():
+            if not file.exists():
+                raise CaseTableError(
+                    path,
+                    f"row {case.row} (case {case.name}) names a file in column {column!r} "
+                    "that is not there",
+                    "Correct the path, which is relative to the table's folder, or leave the "
+                    "cell empty",
+                )
+
+
+def _refuse_one_scan_of_two_patients(path: Path, cases: Iterable[FileCase]) -> None:
+    """Refuse what would let a scan come into two splits."""
+    first: dict[tuple[str, str | None], FileCase] = {}
+    for case in cases:
+        known = first.setdefault((os.path.normpath(case.ct_path), case.series), case)
+        if same_patient(known.patient) != same_patient(case.patient):
+            raise CaseTableError(
+                path,
+                f"cases {known.name} and {case.name} have the same CT and are of two patients",
+                "Give both one name in column 'patient', or take one of them out",
+            )

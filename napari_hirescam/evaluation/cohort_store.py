@@ -89,7 +89,8 @@ class CaseStore:
                 self.folder.rmdir()
 
     def _file(self, case: Case, way: str) -> Path:
-        known = json.dumps([case.labels, case.allowed, case.split], sort_keys=True, default=list)
+        told = [case.labels, case.allowed, case.split, case.patient]
+        known = json.dumps(told, sort_keys=True, default=list)
         text = "\n".join((self._settings, way, case.fingerprint(), case.name, known))
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
 

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_hirescam.attention.result import PlacementName
+from napari_hirescam.cases import same_patient
 from napari_hirescam.errors import SettingsError
 from napari_hirescam.evaluation.organ_iou import THRESHOLDS
 from napari_hirescam.safe_write import Section, write_file
@@ -125,7 +126,7 @@ class FrozenThresholds(_Part):
         again = [
             case.name
             for case in table.cases
-            if digest(case.patient) in patients or digest(case.name) in cases
+            if digest(same_patient(case.patient)) in patients or digest(case.name) in cases
         ]
         if again:
             raise SettingsError(
@@ -254,7 +255,7 @@ def tuned_on(table: CaseTable, scans: Iterable[str]) -> TunedOn:
     return TunedOn(
         table=table.name,
         cases=_digests(table.cases, lambda case: case.name),
-        patients=_digests(table.cases, lambda case: case.patient),
+        patients=_digests(table.cases, lambda case: same_patient(case.patient)),
         scans=tuple(sorted(set(scans))),
     )
 
