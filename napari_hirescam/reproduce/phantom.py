@@ -77,8 +77,9 @@ class Preset:
     network: Mapping[str, Any] = field(default_factory=dict)
     mask_weight: float = 1 / 3
     batch_size: int = 4
-    learning_rate: float = 3e-3
-    cohort_seed: int = 0
+    learning_rate: float = 1e-3
+    # Settings were chosen on the patients of seed 0.
+    cohort_seed: int = 1
     n_replicates: int = 1000
     seeds: int = 3
 
@@ -108,6 +109,7 @@ class Preset:
                     "weight_decay": 1e-4,
                     "batch_size": self.batch_size,
                     "warmup_share": 0.2,
+                    "gradient_clip": 1.0,
                 },
                 "run": {"epochs": self.epochs, "patience": None, "flips": False,
                         "accelerator": "cpu"},
@@ -134,7 +136,7 @@ _NETWORK = {
     "conv_channels": [24, 16],
 }
 PRESETS = {
-    "full": Preset(train=240, valid=60, test=80, epochs=16, network=_NETWORK, mask_weight=30.0),
+    "full": Preset(train=240, valid=60, test=80, epochs=24, network=_NETWORK, mask_weight=30.0),
     "small": Preset(
         train=120, valid=30, test=40, epochs=12, network=_NETWORK, mask_weight=30.0, seeds=1
     ),
