@@ -246,6 +246,25 @@ class TestPartsOfAChest:
         assert dice(organs.labels == SIDES[side], truth) > 0.9
         assert any("lung" in doubt for doubt in organs.doubts)
 
+    @pytest.mark.parametrize("side", SIDES)
+    @pytest.mark.parametrize("seed", [3, 5])
+    def test_a_lung_without_the_spine_is_told_by_the_skin_beside_it(self, seed, side) -> None:
+        """25 mm off the middle: a rib is the largest bone, a bronchus the widest tube."""
+        volume, truth = phantom(seed).volume, phantom(seed).organs[side]
+        middle = volume.voxels.shape[2] // 2
+        columns = slice(0, middle - 8) if side == "right_lung" else slice(middle + 8, None)
+        organs = find_organs(part(volume, slice(None), slice(None), columns))
+        assert dice(organs.labels == SIDES[side], truth[:, :, columns]) > 0.9
+        other = LEFT if SIDES[side] == RIGHT else RIGHT
+        assert not (organs.labels == other).any()
+        assert any("field of view" in doubt for doubt in organs.doubts)
+
+    def test_a_lung_alone_is_given_no_side_where_nothing_tells_it(self) -> None:
+        middle = phantom().volume.voxels.shape[2] // 2
+        inside = part(phantom().volume, slice(None), slice(None), slice(middle + 8, -14))
+        with pytest.raises(OrganError, match="tells right from left"):
+            find_organs(inside)
+
     @pytest.mark.parametrize("missing", SIDES)
     def test_a_missing_lung_is_said_and_the_other_keeps_its_side(self, missing: str) -> None:
         (other,) = set(SIDES) - {missing}

@@ -126,13 +126,20 @@ class _Search:
         self._step()
         airways = find_airways(grid, body, tick)
         # From here on the rest of the scan would only cost time.
+        outline = np.asarray(body.mask.any(axis=1))
         box = grid.around(body.air, _MARGIN_MM)
         grid, body, airways = grid.cropped(box), body.cropped(box), airways.cropped(box)
         pieces = find_pieces(grid, body, airways.mask, tick)
         if not pieces.lung:
             raise self._refusal("no lung is to be seen in it")
         self._step()
-        middle = find_middle(grid, body, airways, np.isin(pieces.labels, pieces.lung))
+        lungs = np.isin(pieces.labels, pieces.lung)
+        middle = find_middle(grid, body, airways, lungs, outline[box[0]])
+        if middle is None:
+            raise self._refusal(
+                "nothing in it tells right from left: it shows no spine, and the body's sides are "
+                "cut off"
+            )
         sides = part_sides(grid, body.air & ~airways.mask, pieces, middle, tick)
         self._step()
         filled = fill_lung(grid, sides, -1, tick), fill_lung(grid, sides, 1, tick)

@@ -15,6 +15,11 @@ from napari_hirescam.organs.work_grid import WorkGrid
 
 _BONE_HU = 180
 _SPINE_MM = 30.0
+#: Bone in so wide a strip of the back. Spines have 6 or more, ribs beside one another up to 4.
+_SPINE_ML_PER_CM = 5.0
+_BESIDE_MM = 40.0
+#: Less of the slices are cut at a side where the skin is to be seen.
+_CUT_SHARE = 0.2
 #: A lung may reach so far over the middle, in mm, and this share of it further.
 _OVER_MM = 10.0
 _OVER_SHARE = 0.12
@@ -45,27 +50,56 @@ class Sides:
     cut_by_plane: bool
 
 
-def find_middle(grid: WorkGrid, body: Body, airways: Airways, lungs: BoolArray) -> float:
-    """Column that parts left from right, from windpipe, spine and the body's outline.
+def find_middle(
+    grid: WorkGrid, body: Body, airways: Airways, lungs: BoolArray, outline: BoolArray
+) -> float | None:
+    """Column that parts left from right, from spine and windpipe, or else the body's outline.
 
     The image's own middle says nothing: a patient may lie beside it, or the image may show one
     half of the chest only.
+
+    Parameters
+    ----------
+    outline
+        [slice of the grid, column of the whole scan]: whether there is any body.
+
+    Returns
+    -------
+    None where nothing tells. It may lie beyond the grid, if one lung alone is to be seen.
     """
     with_lung: BoolArray = np.asarray(lungs.any(axis=(1, 2)))
-    votes = [] if airways.column is None else [airways.column]
     spine = _spine(grid, body, with_lung)
     if spine is not None:
-        votes.append(spine)
-    outline = np.asarray(body.mask[with_lung].any(axis=1))
-    whole = ~(outline[:, 0] | outline[:, -1])
+        return spine if airways.column is None else (spine + airways.column) / 2
+    middle = _middle_of(outline[with_lung])
+    if middle is None:
+        return None
+    middle -= grid.first[2]
+    # Without a spine beside it, it may be a large bronchus of a lung that is seen alone.
+    beside = airways.column is not None and abs(airways.column - middle) < grid.voxels(
+        _BESIDE_MM, axis=2
+    )
+    return airways.column if beside else middle
+
+
+def _middle_of(outline: BoolArray) -> float | None:
+    """Middle of the body's outline, or the border beyond which it lies; None if that is unknown."""
+    cut_right, cut_left = outline[:, 0], outline[:, -1]
+    whole = ~(cut_right | cut_left)
     centres = [np.flatnonzero(line)[[0, -1]].mean() for line in outline[whole] if line.any()]
     if centres:
-        votes.append(float(np.median(centres)))
-    return float(np.median(votes)) if votes else (lungs.shape[2] - 1) / 2
+        return float(np.median(centres))
+    # Where the skin is seen at one side only, the middle lies towards the other.
+    right, left = float(cut_right.mean()), float(cut_left.mean())
+    if left == 1 and right < _CUT_SHARE:
+        return float(outline.shape[1])
+    if right == 1 and left < _CUT_SHARE:
+        return -1.0
+    return None
 
 
 def _spine(grid: WorkGrid, body: Body, slices: BoolArray) -> float | None:
-    """Column of the spine: most of the bone in the back half of the body."""
+    """Column of the spine: most of the bone in the back half of the body; None if it is little."""
     from scipy import ndimage
 
     rows = np.flatnonzero(body.mask[slices].any(axis=(0, 2)))
@@ -79,6 +113,9 @@ def _spine(grid: WorkGrid, body: Body, slices: BoolArray) -> float | None:
     wide = grid.voxels(_SPINE_MM, axis=2)
     smooth = ndimage.uniform_filter1d(per_column, wide, mode="constant")
     peak = int(smooth.argmax())
+    ml = float(smooth[peak]) * wide * grid.voxel_ml
+    if ml < _SPINE_ML_PER_CM * slices.sum() * grid.spacing_mm[0] / 10:
+        return None
     near = np.arange(max(0, peak - wide), min(len(smooth), peak + wide + 1))
     return float((near * per_column[near]).sum() / per_column[near].sum())
 
