@@ -102,6 +102,23 @@ class TestMachine:
 
         assert "there are 2" in str(error)
 
+    @pytest.mark.parametrize(
+        "run",
+        [
+            {"devices": 0},
+            {"devices": -5},
+            {"devices": []},
+            {"devices": [0, 1]},
+            {"strategy": "nonsense"},
+        ],
+    )
+    def test_what_lightning_cannot_set_up(self, tmp_path, run):
+        error = refusal(tmp_path, run=run)
+
+        assert isinstance(error, SettingsError)
+        assert error.subject == "run"
+        assert next(iter(run)) in error.reason
+
     def test_half_precision_on_a_cpu(self, tmp_path):
         assert "for GPUs" in str(refusal(tmp_path, run={"precision": "16-mixed"}))
 

@@ -55,6 +55,7 @@ def test_a_field_that_is_given_wins_over_the_preset():
         ({"loss": {"rule": "half", "dilate": True}}, "'dilate' goes with"),
         ({"optimizer": {"learning_rate": 0}}, "optimizer.learning_rate"),
         ({"run": {"epochs": 0}}, "run.epochs"),
+        ({"seed": 2**64 - 1}, "seed"),
         ({"data": {"table": "a.csv", "rad_chestct": "b"}}, "one of 'table' and 'rad_chestct'"),
         ({"model": {"architecture": {"name": "axialnet"}}}, "'input' is needed"),
         ({"model": {"input": "axialnet"}}, "'architecture' or 'start_from'"),

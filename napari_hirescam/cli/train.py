@@ -65,7 +65,8 @@ def train_model(
                 )
             except Cancelled:
                 again = f"napari-hirescam train {config} --out {folder} --resume"
-                note(console, f"Stopped. Go on with: {again}")
+                if tells:
+                    note(console, f"Stopped. Go on with: {again}")
                 raise typer.Exit(_INTERRUPTED) from None
         if not tells:
             return

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks.early_stopping import EarlyStopping
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from napari_hirescam.attention.result import Guarantee
 from napari_hirescam.errors import Cancelled, SettingsError
@@ -208,27 +209,35 @@ class Fit:
             from lightning.pytorch.loggers import TensorBoardLogger
 
             logger = TensorBoardLogger(out, name="tensorboard", version="")
-        return Trainer(
-            max_epochs=run.epochs,
-            accelerator=run.accelerator,
-            devices=list(run.devices) if isinstance(run.devices, tuple) else run.devices,
-            num_nodes=run.num_nodes,
-            strategy=run.strategy,
-            precision=run.precision,
-            accumulate_grad_batches=optimizer.accumulate,
-            gradient_clip_val=optimizer.gradient_clip,
-            # Some layers have no other road on a GPU, and torch warns of them by name.
-            deterministic="warn" if run.deterministic else False,
-            callbacks=callbacks,
-            plugins=[WholeCheckpoints()],
-            logger=logger,
-            default_root_dir=out,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+        try:
+            return Trainer(
+                max_epochs=run.epochs,
+                accelerator=run.accelerator,
+                devices=list(run.devices) if isinstance(run.devices, tuple) else run.devices,
+                num_nodes=run.num_nodes,
+                strategy=run.strategy,
+                precision=run.precision,
+                accumulate_grad_batches=optimizer.accumulate,
+                gradient_clip_val=optimizer.gradient_clip,
+                # Some layers have no other road on a GPU, and torch warns of them by name.
+                deterministic="warn" if run.deterministic else False,
+                callbacks=callbacks,
+                plugins=[WholeCheckpoints()],
+                logger=logger,
+                default_root_dir=out,
+                use_distributed_sampler=False,
+                num_sanity_val_steps=0,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+        except (MisconfigurationException, TypeError, ValueError, ImportError) as exc:
+            raise SettingsError(
+                "run",
+                f"Lightning refuses accelerator {run.accelerator!r}, devices {run.devices!r}, "
+                f"strategy {run.strategy!r}: {' '.join(str(exc).split())}",
+                "Change one of them; Lightning's documentation lists what goes together",
+            ) from exc
 
 
 @contextmanager
@@ -252,8 +261,9 @@ def _in_plain_words() -> Iterator[None]:
             raise
         raise SettingsError(
             "data.workers",
-            "a process that reads ahead was ended from outside, for want of memory most likely",
-            "Lower workers or cache_ram_gb, and go on with --resume",
+            "a process that reads ahead did not live, for want of memory most likely",
+            "Lower workers or cache_ram_gb, and go on with --resume; in a script of your own, "
+            "train below 'if __name__ == \"__main__\":'",
         ) from exc
 
 

@@ -268,7 +268,7 @@ class TrainingSettings(_Section):
 
     preset: Literal["paper"] | None = Field(None, description="settings to begin with")
     name: str = Field("model", min_length=1, description="of the model")
-    seed: int = Field(0, ge=0, description="of first weights, order, flips and dropout")
+    seed: int = Field(0, ge=0, lt=2**32, description="of first weights, order, flips and dropout")
     model: ModelSettings
     data: DataSettings = Field(default_factory=DataSettings)
     loss: LossSettings = Field(default_factory=LossSettings)
