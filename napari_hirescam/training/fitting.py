@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks.early_stopping import EarlyStopping
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from napari_hirescam.attention.result import Guarantee
 from napari_hirescam.errors import Cancelled, SettingsError
