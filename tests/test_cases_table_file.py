@@ -270,6 +270,12 @@ def test_a_label_with_a_slip_in_it_is_not_taken_for_another_column(study):
         read(study, f"case,ct,mass\n{rows}c5,cts/a.nii.gz,2\n", ["mass"])
 
 
+@pytest.mark.parametrize("place", ["~nobody-of-this-name/a.nii", "a/" * 3000])
+def test_a_path_that_cannot_be_is_not_there(study, place):
+    with pytest.raises(CaseTableError, match="is not there"):
+        read(study, f"case,ct,x\none,{place},1\n")
+
+
 def test_missing_scans_are_counted_and_some_are_named(study):
     rows = "".join(f"c{k},cts/no{k}.nii.gz,{k % 2}\n" for k in range(8))
     text = f"case,ct,mass\nhere,cts/a.nii.gz,1\n{rows}"

@@ -87,7 +87,7 @@ def read_case_table(
     absent: list[str] = []
     for row in rows:
         case = reader.case_of(row)
-        if not case.ct_path.exists():
+        if not _is_there(case.ct_path):
             absent.append(f"{case.name} (row {row.number})")
         else:
             cases.append(case)
@@ -179,7 +179,10 @@ class _Reader:
         return str(self._place(text))
 
     def _place(self, text: str) -> Path:
-        return self.path.parent / Path(text).expanduser()
+        try:
+            return self.path.parent / Path(text).expanduser()
+        except RuntimeError:  # ~ of nobody
+            return self.path.parent / text
 
     def _fault(self, row: Row, column: str, wanted: str) -> CaseTableError:
         name = row.cells["case"]
@@ -271,10 +274,17 @@ def _refuse_columns_of_no_label(
                 )
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that no file system takes
+        return False
+
+
 def _refuse_missing_masks(path: Path, cases: Iterable[FileCase]) -> None:
     for case in cases:
         for column, file in case.files():
-            if not file.exists():
+            if not _is_there(file):
                 raise CaseTableError(
                     path,
                     f"row {case.row} (case {case.name}) names a file in column {column!r} "
