@@ -97,6 +97,14 @@ class TestCellsInside:
                 cells_inside(mask, np.eye(4), cells, "centre")[place] == at(centre[None])[0]
             )
 
+    def test_a_centre_on_a_face_belongs_to_the_voxel_behind_it_whatever_rounding_says(self) -> None:
+        spacing = 0.7  # 1.5 voxels, in mm and back, are a hair less than 1.5
+        behind = np.broadcast_to(np.arange(96) % 4 == 2, (1, 1, 96))
+        affine = scaling((1.0, 1.0, spacing))
+        cells = Grid((1, 1, 24), translation((0, 0, 1.5 * spacing)) @ scaling((1, 1, 4 * spacing)))
+
+        assert cells_inside(behind, affine, cells, "centre").all()
+
     def test_an_empty_mask_has_no_cells(self) -> None:
         nothing = np.zeros((3, 3, 3), dtype=bool)
         for rule in ("half", "touch", "centre"):

@@ -65,6 +65,9 @@ MEANING = (
     "Many findings are judged at once: of twenty intervals, one misses by chance."
 )
 
+#: Means that differ by less are the same but for rounding.
+_ROUNDING = 1e-9
+
 
 def lead(result: CohortResult, figures: Figures) -> str:
     """Say the result in a few sentences."""
@@ -91,8 +94,10 @@ def lead(result: CohortResult, figures: Figures) -> str:
     for other in result.methods[1:]:
         key = f"{result.methods[0]} - {other}"
         row = figures.row("micro", "", key, "organ_iou")
-        if row and np.isfinite(row["low"]):
-            first, second = title_of(result.methods[0]), title_of(other)
+        if not row:
+            continue
+        first, second = title_of(result.methods[0]), title_of(other)
+        if np.isfinite(row["low"]):
             if row["low"] > 0:
                 verdict = f"{first} lies inside more than {second}"
             elif row["high"] < 0:
@@ -100,6 +105,8 @@ def lead(result: CohortResult, figures: Figures) -> str:
             else:
                 verdict = f"no difference between {first} and {second} can be told"
             sentences.append(f"On the same maps {verdict}: {interval_text(row)}.")
+        elif abs(row["value"]) < _ROUNDING:
+            sentences.append(f"On average there is no difference between {first} and {second}.")
     left_out = sum(problem.measured == "nothing" for problem in result.problems)
     if left_out:
         what = "case failed and is" if left_out == 1 else "cases failed and are"

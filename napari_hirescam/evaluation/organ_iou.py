@@ -83,7 +83,7 @@ class CellCounts:
         share: FloatArray = np.full(self.above.shape, np.nan)
         np.divide(self.inside, self.above, out=share, where=self.above > 0)
         if definition == "reference":
-            share[(self.inside == 0) | (self.inside == self.above)] = 0.0
+            share[self.inside == self.above] = 0.0  # no cell above, or none of them outside
         return share
 
 
