@@ -72,7 +72,7 @@ def make_page(outcome: Outcome, figures: Figures, facts: Mapping[str, str]) -> P
                 tuple(_by_label(figures, outcome, part) for part in TEST_SETS),
             ),
             Section("The patients", _COHORT, (_cues(outcome),)),
-            Section("The trainings", "", (_trainings(outcome),)),
+            Section("The trainings", _why_lambda(outcome), (_trainings(outcome),)),
         ),
     )
 
@@ -87,6 +87,19 @@ _COHORT = (
     "confounded patients (training, validation, first test set) the two are present or absent "
     "together in nearly all. In the second test set the cue is as frequent, but drawn by itself."
 )
+
+
+def _why_lambda(outcome: Outcome) -> str:
+    preset = outcome.preset
+    cells = int(preset.network["grid"]) ** 2
+    steps = preset.epochs * (preset.train // preset.batch_size)
+    return (
+        "The mask loss is a mean over all cells. Against the loss of the labels it pulls on one "
+        f"cell as lambda over the cells of an image: {preset.mask_weight:.3g} / {cells} = "
+        f"{preset.mask_weight / cells:.2g} here, 1/3 / 36 = 0.0093 in the paper. The paper takes "
+        f"25,355 steps an epoch, this experiment {steps} in all, so that the paper's pull would "
+        "not come to anything."
+    )
 
 
 def _pictures(outcome: Outcome) -> tuple[Section, ...]:
