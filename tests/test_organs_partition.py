@@ -307,6 +307,13 @@ class TestTurned:
         organs = find_organs(replace(phantom(seed).volume, voxels=turned))
         assert any("right and left may be swapped" in doubt for doubt in organs.doubts)
 
+    @pytest.mark.parametrize("axes", [(0, 2), (0,), (0, 1)])
+    @pytest.mark.parametrize("seed", [1, 3])
+    def test_a_windpipe_below_is_doubted(self, seed: int, axes: tuple[int, ...]) -> None:
+        turned = np.flip(phantom(seed).volume.voxels, axes).copy()
+        organs = find_organs(replace(phantom(seed).volume, voxels=turned))
+        assert any("upside down" in doubt for doubt in organs.doubts)
+
     def test_contrast_medium_in_the_heart_is_no_spine(self) -> None:
         heart = phantom().organs["heart"]
         enhanced = changed(phantom().volume, lambda hu: hu.__setitem__(heart, 350))

@@ -52,6 +52,14 @@ def test_a_sick_lung_is_more_than_its_threshold_finds(shared_dir: Path, patient:
     assert gained * np.prod(ct.spacing_mm) / 1000 > 10
 
 
+@pytest.mark.parametrize("patient", ["P001", "cap002", "normal001"])
+def test_a_scan_stored_upside_down_is_doubted(shared_dir: Path, patient: str) -> None:
+    ct, _ = whole_chest(shared_dir, patient)
+    over = Volume(np.flip(ct.voxels, (0, 2)).copy(), ct.affine, patient)
+    assert any("upside down" in doubt for doubt in find_organs(over).doubts)
+    assert not any("upside down" in doubt for doubt in find_organs(ct).doubts)
+
+
 def test_the_bases_of_the_lungs_are_found_and_flagged(shared_dir: Path) -> None:
     ct = io.read_volume(shared_dir / "data/totalseg/example_ct.nii.gz")
     labels = io.read_volume(shared_dir / "data/totalseg/example_ct_totalseg_labels.nii.gz").voxels

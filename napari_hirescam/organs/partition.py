@@ -155,7 +155,7 @@ class _Search:
         self._step()
         mark_heart(labels, HEART, grid, body.mask, middle, missing_side(sides), tick)
         layers = {"right": filled[0].layer, "left": filled[1].layer}
-        doubts = doubts_about(grid, body, sides, layers, volume)
+        doubts = doubts_about(grid, body, sides, airways, layers, volume)
         result = OrganMap(labels, volume.affine, VALUES, "PARTITION", tuple(doubts))
         self._step()
         return result

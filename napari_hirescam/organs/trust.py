@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from napari_hirescam.organs.airways import Airways
 from napari_hirescam.organs.body import Body
 from napari_hirescam.organs.organ_map import BoolArray
 from napari_hirescam.organs.sides import Sides
@@ -30,6 +31,8 @@ _TALL_MM = 150.0
 _LITTLE_AIR_ML = 1200.0
 _BONE_HU = 180
 _SPINE_MM = 30.0
+_WINDPIPE_BELOW_MM = 20.0
+_WITH_CARINA_MM = 200.0
 #: A spine has twice as much bone, a breastbone less than half. Contrast medium in the heart adds
 #: to the front only, so that the back alone is asked.
 _SPINE_ML_PER_CM = 6.0
@@ -39,6 +42,7 @@ def doubts_about(
     grid: WorkGrid,
     body: Body,
     sides: Sides,
+    airways: Airways,
     layers: Mapping[str, BoolArray],
     volume: Volume,
 ) -> Iterator[str]:
@@ -68,6 +72,7 @@ def doubts_about(
             )
     yield from _over_the_middle(grid, sides, air)
     yield from _turned(grid, body, sides)
+    yield from _upside_down(grid, airways, both)
     n, apart = volume.voxels.shape[0], volume.spacing_mm[0]
     if n < _FEW_SLICES:
         yield "there is one slice only" if n == 1 else f"there are {n} slices only"
@@ -130,6 +135,24 @@ def _turned(grid: WorkGrid, body: Body, sides: Sides) -> Iterator[str]:
             "the spine seems to lie in front, so the scan may be stored turned or mirrored, and "
             "right and left may be swapped"
         )
+
+
+def _upside_down(grid: WorkGrid, airways: Airways, lungs: BoolArray) -> Iterator[str]:
+    """A windpipe leads to the upper end of the scan; bowel gas may look like one."""
+    mm = grid.spacing_mm[0]
+    at = np.flatnonzero(airways.mask.any(axis=(1, 2)))
+    across = lungs.sum(axis=(1, 2)) * grid.spacing_mm[1] * grid.spacing_mm[2] / 100
+    whole = max(across[0], across[-1]) <= _CUT_ACROSS_CM2
+    # What a scan shows of cut lungs may begin below the carina.
+    least_mm = _TALL_MM if whole else _WITH_CARINA_MM
+    tall = np.flatnonzero(across).size * mm > least_mm
+    if at.size and at[0] * mm > _WINDPIPE_BELOW_MM and at[-1] == len(lungs) - 1:
+        seen = "the windpipe leads to the lower end of the scan"
+    elif tall and not at.size:
+        seen = "no windpipe is to be seen above the lungs"
+    else:
+        return
+    yield f"{seen}, so the scan may be stored upside down, and right and left may be swapped"
 
 
 def _over_the_middle(grid: WorkGrid, sides: Sides, air: Mapping[str, BoolArray]) -> Iterator[str]:
