@@ -14,6 +14,7 @@ from napari_hirescam.cli import app
 from napari_hirescam.errors import Cancelled, CaseTableError, SettingsError
 from napari_hirescam.evaluation import cohort as cohort_evaluation
 from napari_hirescam.evaluation.cohort import CohortResult
+from napari_hirescam.evaluation.cohort_case import CaseMeasurer
 from napari_hirescam.models import load_model
 from napari_hirescam.organs import find_organs
 from napari_hirescam.reproduce import rad_chestct
@@ -177,6 +178,33 @@ def test_a_stopped_run_is_gone_on_with_and_ends_the_same(
     for name in (WITHOUT, WITH):
         ours, theirs = (one.trainings[name].model_folder for one in (again, done))
         assert model_weights(ours) == model_weights(theirs)
+
+
+def test_a_scan_that_was_measured_before_a_stop_is_not_measured_again(data, tmp_path, monkeypatch):
+    """Measuring 10,000 scans takes days, like the training."""
+    monkeypatch.setattr(CohortResult, "save", lambda self, folder, **how: None)
+    table = read_rad_chestct(data, LABELS, sides="reference")
+    measured, real = [], CaseMeasurer.measure
+
+    def measure(self, case, *given):
+        measured.append((self.classifier.spec.name, case.name))
+        return real(self, case, *given)
+
+    monkeypatch.setattr(CaseMeasurer, "measure", measure)
+    n_cases = len(table.of("valid").cases) + len(table.of("test").cases)
+    with pytest.raises(Cancelled):  # in the third case of the second network
+        carry_out(
+            table,
+            tmp_path,
+            RECIPE,
+            device="cpu",
+            should_stop=lambda: len(measured) > n_cases + 2,
+        )
+
+    carry_out(table, tmp_path, RECIPE, device="cpu", resume=True)
+
+    assert len(measured) == 2 * n_cases + 1
+    assert len(set(measured)) == 2 * n_cases
 
 
 def test_the_paper_s_input_gives_the_paper_s_network():

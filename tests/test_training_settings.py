@@ -56,6 +56,8 @@ def test_a_field_that_is_given_wins_over_the_preset():
         ({"optimizer": {"learning_rate": 0}}, "optimizer.learning_rate"),
         ({"run": {"epochs": 0}}, "run.epochs"),
         ({"seed": 2**64 - 1}, "seed"),
+        ({"run": {"threads": 10**9}}, "run.threads"),
+        ({"optimizer": {"learning_rate": 1e300}}, "optimizer.learning_rate"),
         ({"data": {"table": "a.csv", "rad_chestct": "b"}}, "one of 'table' and 'rad_chestct'"),
         ({"model": {"architecture": {"name": "axialnet"}}}, "'input' is needed"),
         ({"model": {"input": "axialnet"}}, "'architecture' or 'start_from'"),

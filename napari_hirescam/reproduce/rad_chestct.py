@@ -253,6 +253,7 @@ def carry_out(
             placement="stretch",
             rule="nearest",
             prepared=True,
+            keep_in=out / _FOLDERS[name] / "measured",
             progress=_titled(progress, f"Measuring {name}"),
             should_stop=should_stop,
         )

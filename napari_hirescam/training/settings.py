@@ -220,7 +220,7 @@ class OptimizerSettings(_Section):
     """How weights move."""
 
     name: Literal["sgd", "adam", "adamw"] = Field("adamw", description="torch's")
-    learning_rate: float = Field(1e-3, gt=0, description="the highest of the schedule")
+    learning_rate: float = Field(1e-3, gt=0, lt=1e30, description="the highest of the schedule")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(
         1e-2, ge=0, description="0.01 suits adamw; the paper's sgd has 1e-7"
@@ -260,7 +260,9 @@ class RunSettings(_Section):
     deterministic: bool = Field(
         True, description="take torch's operations that do not vary, where there are any"
     )
-    threads: int | None = Field(None, ge=1, description="of torch on the CPU; null: torch's own")
+    threads: int | None = Field(
+        None, ge=1, le=4096, description="of torch on the CPU; null: torch's own"
+    )
 
 
 class TrainingSettings(_Section):
