@@ -138,7 +138,7 @@ def _turned(grid: WorkGrid, body: Body, sides: Sides) -> Iterator[str]:
 
 
 def _upside_down(grid: WorkGrid, airways: Airways, lungs: BoolArray) -> Iterator[str]:
-    """A windpipe leads to the upper end of the scan; bowel gas may look like one."""
+    """A windpipe comes down from the neck, past the tops of the lungs."""
     mm = grid.spacing_mm[0]
     at = np.flatnonzero(airways.mask.any(axis=(1, 2)))
     across = lungs.sum(axis=(1, 2)) * grid.spacing_mm[1] * grid.spacing_mm[2] / 100
@@ -146,8 +146,8 @@ def _upside_down(grid: WorkGrid, airways: Airways, lungs: BoolArray) -> Iterator
     # What a scan shows of cut lungs may begin below the carina.
     least_mm = _TALL_MM if whole else _WITH_CARINA_MM
     tall = np.flatnonzero(across).size * mm > least_mm
-    if at.size and at[0] * mm > _WINDPIPE_BELOW_MM and at[-1] == len(lungs) - 1:
-        seen = "the windpipe leads to the lower end of the scan"
+    if at.size and (at[0] - np.flatnonzero(across)[0]) * mm > _WINDPIPE_BELOW_MM:
+        seen = "the windpipe begins below the tops of the lungs"
     elif tall and not at.size:
         seen = "no windpipe is to be seen above the lungs"
     else:
