@@ -85,6 +85,7 @@ def test_it_writes_every_table_and_says_the_result(evaluated):
     assert "report.html" in text
     page = (out / "report.html").read_text()
     assert "--data table.csv" in page
+    assert "--rule half --replicates 50 --seed 0" in page
     assert str(out.parent) not in page
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from napari_hirescam.cli.app import app
+from napari_hirescam.cli.command_line import command_line
 from napari_hirescam.cli.common import (
     Device,
     ModelPath,
@@ -174,8 +175,26 @@ def evaluate_command(
             n_replicates=replicates,
             seed=seed,
             summary=summary,
-            command=_command(
-                model, data, phantoms, keys, split, thresholds or tune_on or "valid", seed
+            command=command_line(
+                "evaluate",
+                model=model,
+                data=data,
+                phantoms=phantoms,
+                only_present=only_present,
+                methods=",".join(keys),
+                split=split,
+                tune_on=None if frozen else tune_on or "valid",
+                thresholds=thresholds,
+                label=label,
+                allowed=allowed,
+                find_organs=find_organs,
+                organs_cache=organs_cache,
+                placement=placement,
+                rule=rule,
+                removal=removal,
+                replicates=replicates,
+                seed=seed,
+                target_layer=target_layer,
             ),
         )
         _print(result, Figures(summary, result.labels, result.methods), out / REPORT)
@@ -201,28 +220,6 @@ def _table(
         return read_rad_chestct(data, classifier.labels, only_present=only_present)
     return read_case_table(
         data, classifier.labels, all_labels_needed=False, only_present=only_present
-    )
-
-
-def _command(
-    model: Path,
-    data: Path | None,
-    phantoms: int | None,
-    methods: list[str],
-    split: str,
-    thresholds: Path | str,
-    seed: int,
-) -> str:
-    """Say what was run, without the folders of this machine."""
-    of = f"--phantoms {phantoms}" if data is None else f"--data {data.name}"
-    cut = (
-        f"--tune-on {thresholds}"
-        if isinstance(thresholds, str)
-        else f"--thresholds {thresholds.name}"
-    )
-    return (
-        f"napari-hirescam evaluate --model {model.name} {of} --methods {','.join(methods)} "
-        f"--split {split} {cut} --seed {seed}"
     )
 
 

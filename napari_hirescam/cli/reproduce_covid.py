@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from napari_hirescam.cli.command_line import command_line
 from napari_hirescam.cli.common import errors_in_one_line, note, progress_bar
 from napari_hirescam.cli.report_tables import print_page
 from napari_hirescam.cli.reproduce import reproduce
@@ -61,11 +62,16 @@ def covid(
             note(console, doubt)
         with progress_bar(console, "Training and testing") as tell:
             rows, seen, guarantee = leave_one_out(chests, settings, progress=tell)
-        named = "".join(f" --lambda {value:g}" for value in weight or ())
         facts = {
             **how_it_was_made(
-                f"napari-hirescam reproduce covid --seed {seed} --seeds {seeds} "
-                f"--epochs {epochs} --lungs {lungs}{named}",
+                command_line(
+                    "reproduce covid",
+                    lambda_=list(weights),
+                    seed=seed,
+                    seeds=seeds,
+                    epochs=epochs,
+                    lungs=lungs,
+                ),
                 ", ".join(map(str, settings.seeds)),
             ),
             "Data": f"{len(chests)} patients, {sum(len(c.hu) for c in chests)} slices",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from napari_hirescam.cli.command_line import command_line
 from napari_hirescam.cli.common import (
     Device,
     Trust,
@@ -84,10 +85,17 @@ def luna(
                 seed=seed,
                 progress=tell,
             )
-        limit = "" if crops is None else f" --crops {crops}"
         facts = {
             **how_it_was_made(
-                f"napari-hirescam reproduce luna --seed {seed} --shifts {shifts}{limit}",
+                command_line(
+                    "reproduce luna",
+                    model=model,
+                    label=label,
+                    layer=layer,
+                    crops=crops,
+                    shifts=shifts,
+                    seed=seed,
+                ),
                 str(seed),
             ),
             "Model": f"{classifier.spec.name}, weights {classifier.weights_sha256[:12]}",

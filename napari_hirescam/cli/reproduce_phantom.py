@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_hirescam.cli.command_line import command_line
 from napari_hirescam.cli.common import errors_in_one_line, note
 from napari_hirescam.cli.reproduce import bar_of_steps, reproduce
 from napari_hirescam.cli.train import asked_by_ctrl_c
@@ -49,12 +50,12 @@ def phantom(
 
         require_known("--preset", [preset], PRESETS)
         chosen = PRESETS[preset]
-        command = f"napari-hirescam reproduce phantom --preset {preset}"
         if mask_weight is not None:
             chosen = replace(chosen, mask_weight=mask_weight)
-            command += f" --mask-weight {mask_weight:g}"
         n_seeds = seeds or chosen.seeds
-        command += f" --seeds {n_seeds}"
+        command = command_line(
+            "reproduce phantom", preset=preset, mask_weight=mask_weight, seeds=n_seeds
+        )
         prepare_folder(out, overwrite=overwrite)
         with asked_by_ctrl_c(console) as asked, bar_of_steps(console, "Making phantoms") as tell:
             try:

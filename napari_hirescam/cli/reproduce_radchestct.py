@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_hirescam.cli.command_line import command_line
 from napari_hirescam.cli.common import Device, errors_in_one_line, note
 from napari_hirescam.cli.reproduce import bar_of_steps, reproduce
 from napari_hirescam.cli.train import asked_by_ctrl_c
@@ -126,9 +127,22 @@ def rad_chestct(
             except Cancelled:
                 note(console, "Stopped. The same command with --resume goes on.")
                 raise typer.Exit(_INTERRUPTED) from None
-        command = f"napari-hirescam reproduce radchestct --labels {labels} --sides {sides}"
+        command = command_line(
+            "reproduce radchestct",
+            labels=labels,
+            sides=sides,
+            only_present=only_present,
+            subset=subset,
+            trunk_weights=trunk_weights,
+            mask_weight=mask_weight,
+            shape=shape,
+            spacing=spacing,
+            epochs=epochs,
+            precision=precision,
+            seed=seed,
+        )
         facts = {
-            **how_it_was_made(f"{command} --seed {seed}", str(seed)),
+            **how_it_was_made(command, str(seed)),
             "Data": f"RAD-ChestCT, {len(table.cases)} scans",
         }
         page, figures = make_page(outcome, facts)

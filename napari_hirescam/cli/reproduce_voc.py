@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from napari_hirescam.cli.command_line import command_line
 from napari_hirescam.cli.common import Trust, ask_in_terminal, errors_in_one_line, progress_bar
 from napari_hirescam.cli.report_tables import print_page
 from napari_hirescam.cli.reproduce import reproduce
@@ -57,12 +58,17 @@ def voc(
         prepare_folder(out, overwrite=overwrite)
         with progress_bar(console, "Explaining images") as tell:
             findings = measure_voc(images, chosen, progress=tell)
-        named = "".join(f" --layer {name}" for name in layer or ())
-        limited = "" if limit is None else f" --limit {limit}"
-        of = f"--network {network}" if model is None else "--model FOLDER"
         facts = {
             **how_it_was_made(
-                f"napari-hirescam reproduce voc {of} --seed {seed}{named}{limited}", str(seed)
+                command_line(
+                    "reproduce voc",
+                    model=model,
+                    network=network if model is None else None,
+                    layer=layer,
+                    limit=limit,
+                    seed=seed,
+                ),
+                str(seed),
             ),
             "Network": f"{chosen.name}, weights {chosen.weights_sha256[:12]}",
             "Data": f"{len(images.names)} images ({images.split})",
