@@ -88,6 +88,20 @@ def test_a_wrong_configuration_is_one_line(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["lambda 1/3", "../out", "a: b", "CON", "..", "x" * 300])
+def test_a_name_that_is_no_folder_s_asks_for_one(config, tmp_path, monkeypatch, name):
+    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    config.write_text(yaml.safe_dump({**content, "name": name}), encoding="utf-8")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    result = run(config)
+
+    assert result.exit_code == 1
+    assert "Give --out" in result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "small.yaml"]
+
+
 def test_a_second_run_does_not_overwrite_the_first(config, tmp_path):
     assert run(config, "--out", tmp_path / "out").exit_code == 0
     before = (tmp_path / "out" / "log.csv").read_bytes()

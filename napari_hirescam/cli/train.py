@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 #: What a shell reports for a command that Ctrl-C ended.
 _INTERRUPTED = 130
 _SHOWN_LABELS = 8
+_FOLDER = re.compile(r"\w(?:[\w .,+-]{0,98}[\w+-])?")
+#: Devices of Windows.
+_NO_FOLDERS = {"CON", "PRN", "AUX", "NUL"}
 
 
 @app.command("train")
@@ -49,7 +53,7 @@ def train_model(
 
         settings = read_settings(config)
         require_packages(settings.run)
-        folder = out or Path(settings.name)
+        folder = out or _folder_of(settings.name)
         tells = is_first_process()
         with asked_by_ctrl_c(console) as asked, _told(console, settings, tells=tells) as bar:
             try:
@@ -77,6 +81,15 @@ def train_model(
             "; no better one came for as long as 'patience' allows" if result.stopped_early else ""
         )
         typer.echo(f"Wrote {result.model_folder}: epoch {best.epoch + 1} of {last}{why}")
+
+
+def _folder_of(name: str) -> Path:
+    """Take a model's name for the folder of its training, where any system would."""
+    from napari_hirescam.errors import SettingsError
+
+    if not _FOLDER.fullmatch(name) or name.upper() in _NO_FOLDERS:
+        raise SettingsError("name", f"{name[:40]!r} is no name for a folder", "Give --out")
+    return Path(name)
 
 
 @contextmanager
