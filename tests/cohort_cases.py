@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from napari_hirescam.errors import VolumeError
 from napari_hirescam.models import Classifier
 from napari_hirescam.models.spec import InputSpec
 from napari_hirescam.organs import OrganMap
+from napari_hirescam.source import Source
 from napari_hirescam.volume import Grid, Volume
 
 SHAPE = (2, 3, 4)
@@ -62,6 +64,7 @@ class DrawnCase(Case):
     has_organs: bool = True
     doubts: tuple[str, ...] = ()
     broken: str = ""
+    mended: str = ""
     read: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def ct(self) -> Volume:
@@ -71,10 +74,17 @@ class DrawnCase(Case):
         voxels = np.zeros(SHAPE, dtype=np.float32)
         for index, value in self.drawn.items():
             voxels[index] = 1000 * value
-        return Volume(voxels, AFFINE, name=self.name)
+        return Volume(voxels, AFFINE, name=self.name, source=self._source())
+
+    def _source(self) -> Source | None:
+        if not self.mended:
+            return None
+        grid = Grid(SHAPE, AFFINE)
+        return Source(Path("drawn"), "by hand", grid, "IPL", notes=(self.mended,))
 
     def organs(self, ct: Volume | None = None) -> OrganMap | None:
-        return organ_map(self.doubts) if self.has_organs else None
+        drawn = organ_map(self.doubts) if self.has_organs else None
+        return replace(drawn, notes=("resampled onto the CT",)) if drawn and self.mended else drawn
 
     def lesions(self, ct: Volume | None = None) -> dict[str, np.ndarray]:
         found = {}

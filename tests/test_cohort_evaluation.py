@@ -193,6 +193,16 @@ def test_a_case_whose_organ_no_cell_lies_in_is_named_and_has_no_organ_iou():
     assert (with_it["value"], with_it["n"]) == (without["value"], without["n"])
 
 
+def test_what_was_done_to_a_scan_and_to_its_masks_is_told_and_the_case_counts():
+    mended = tuple(replace(one, mended="2 voxels hold no number") for one in judged())
+    result = evaluate_cohort(bright_and_dark(), study(*valid(), *mended))
+    told = {(problem.case, problem.reason, problem.measured) for problem in result.problems}
+    for one in mended:
+        assert (one.name, "CT: 2 voxels hold no number", "all") in told
+        assert (one.name, "organs by drawn by hand: resampled onto the CT", "all") in told
+    assert len(result.cases) == len(mended)
+
+
 def test_if_every_case_fails_that_is_an_error():
     broken = case("t", "test", {}, bright=True, broken="a slice is missing")
     with pytest.raises(CaseTableError, match="none of its 1 cases could be measured; t: a slice"):

@@ -181,7 +181,7 @@ class TestOfACohort:
         assert 0 <= table.rows[0][3] < 1e-5
 
     def test_failed_cases_are_named_with_their_reason(self, built):
-        (table,) = self.section(built, "Cases with a problem").tables
+        (table,) = self.section(built, "Cases with a problem or a remark").tables
         assert table.rows == (("t4", "test", "left out", "a slice is missing"),)
 
     def test_lesions_absent_findings_and_thresholds_have_their_sections(self, built):

@@ -33,7 +33,7 @@ class CaseProblem:
     """What was wrong with a case.
 
     `measured` says what became of it: "nothing", "scores" (its scores count, its maps do not),
-    or "all" (all counts, with a doubt).
+    or "all" (all counts; there is a doubt, or something was mended).
     """
 
     case: str
@@ -123,6 +123,8 @@ class CaseMeasurer:
         if where not in explanation.affines:
             raise InputError("placement", explanation.placement_note, "Ask for placement 'stretch'")
         organs, problems = self._organs(case, volume, should_stop)
+        mended = volume.source.notes if volume.source else ()
+        problems += [CaseProblem(case.name, case.split, f"CT: {text}", "all") for text in mended]
         lesions = case.lesions(volume)
         present = {label: case.labels[label] for label in self.labels if label in case.labels}
         allowed = self._allowed(case, present)
@@ -188,8 +190,8 @@ class CaseMeasurer:
         if missing:
             reason = f"organs: {organs.origin} does not tell of {', '.join(missing)}"
             return None, [CaseProblem(case.name, case.split, reason, "scores")]
-        doubts = [f"organs by {organs.origin}: {doubt}" for doubt in organs.doubts]
-        return organs, [CaseProblem(case.name, case.split, doubt, "all") for doubt in doubts]
+        told = [f"organs by {organs.origin}: {text}" for text in (*organs.doubts, *organs.notes)]
+        return organs, [CaseProblem(case.name, case.split, text, "all") for text in told]
 
     def _missing(self, case: Case, organs: OrganMap) -> list[str]:
         present = {label: True for label in self.labels if case.labels.get(label)}

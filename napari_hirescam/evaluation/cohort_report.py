@@ -283,7 +283,7 @@ def _thresholds(result: CohortResult) -> list[Section]:
 def _problems(result: CohortResult) -> list[Section]:
     if not result.problems:
         return []
-    says = {"nothing": "left out", "scores": "scores only", "all": "counted, with a doubt"}
+    says = {"nothing": "left out", "scores": "scores only", "all": "counted"}
     rows = tuple((p.case, p.split or "", says[p.measured], p.reason) for p in result.problems)
     table = Table(("case", "split", "what became of it", "why"), rows)
-    return [Section("Cases with a problem", "", (table,))]
+    return [Section("Cases with a problem or a remark", "", (table,))]
