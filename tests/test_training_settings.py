@@ -55,6 +55,8 @@ def test_a_field_that_is_given_wins_over_the_preset():
         ({"loss": {"rule": "half", "dilate": True}}, "'dilate' goes with"),
         ({"optimizer": {"learning_rate": 0}}, "optimizer.learning_rate"),
         ({"run": {"epochs": 0}}, "run.epochs"),
+        ({"model": {**AXIALNET, "input": "axialnet", "labels": ["a", "b", "a"]}}, "twice: a"),
+        ({"model": {**AXIALNET, "input": "axialnet", "labels": []}}, "model.labels"),
         ({"seed": 2**64 - 1}, "seed"),
         ({"run": {"threads": 10**9}}, "run.threads"),
         ({"optimizer": {"learning_rate": 1e300}}, "optimizer.learning_rate"),

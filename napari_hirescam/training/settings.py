@@ -60,6 +60,17 @@ class ModelSettings(_Section):
             raise ValueError(f"no preset {value!r}; there are: {', '.join(INPUT_PRESETS)}")
         return INPUT_PRESETS[value]
 
+    @field_validator("labels")
+    @classmethod
+    def _each_label_once(cls, value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
+        if isinstance(value, tuple):
+            if not value:
+                raise ValueError("it lists none; null takes the table's")
+            twice = sorted({label for label in value if value.count(label) > 1})
+            if twice:
+                raise ValueError(f"listed twice: {', '.join(twice)}")
+        return value
+
     @model_validator(mode="after")
     def _one_network(self) -> ModelSettings:
         if (self.architecture is None) == (self.start_from is None):
