@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import multiprocessing
 import os
 import shutil
 import signal
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from filelock import FileLock
@@ -27,6 +30,7 @@ from napari_hirescam.training.loading import EpochSampler, make_loader
 from napari_hirescam.training.machine import LOCK
 from napari_hirescam.training.plan import Listeners
 from napari_hirescam.training.run import plan_training
+from napari_hirescam.training.sample_cache import SampleCache
 from napari_hirescam.training.samples import CaseSamples
 
 EPOCHS = {"epochs": 2}
@@ -264,6 +268,42 @@ class TestWorkers:
             workers=1,
             pin=False,
         )
+
+
+def test_what_a_killed_writer_left_in_the_cache_is_cleared_away_when_it_is_old(tmp_path):
+    """It would count against what the folder may hold for ever; others may be writing now."""
+    old, new = tmp_path / ".a.0123.part", tmp_path / ".b.0123.part"
+    for file in (old, new):
+        file.write_bytes(bytes(1000))
+    os.utime(old, (1e9, 1e9))
+
+    SampleCache(0, tmp_path, 1e6).put("k", {"a": np.zeros(3)})
+
+    assert {file.name for file in tmp_path.iterdir()} == {new.name, "k.npz"}
+
+
+def test_a_file_that_another_process_renames_meanwhile_does_no_harm(tmp_path, monkeypatch):
+    part = tmp_path / f".x.{'0' * 32}.part"
+    part.write_bytes(b"half")
+    entries = list(os.scandir(tmp_path))
+    part.rename(tmp_path / "x.npz")
+    monkeypatch.setattr(os, "scandir", lambda _: nullcontext(iter(entries)))
+
+    cache = SampleCache(0, tmp_path, 1e6)
+    cache.put("k", {"a": np.zeros(3)})
+
+    assert cache.get("k") is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"\x93NUMPY\x01\x00", b"\x80\x04N."])
+def test_what_is_no_archive_in_the_cache_is_made_anew(tmp_path, content):
+    stream = io.BytesIO()
+    np.save(stream, np.zeros(3))
+    for spoilt in (content, stream.getvalue()):
+        (tmp_path / "k.npz").write_bytes(spoilt)
+
+        assert SampleCache(0, tmp_path, 1e6).get("k") is None
+        assert not (tmp_path / "k.npz").exists()
 
 
 def test_another_model_to_start_from_is_not_mixed_in(tmp_path, whole):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import time
 import uuid
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 Arrays = dict[str, npt.NDArray[Any]]
 # Files written between two looks at what others have put into the folder.
 _LOOK_EVERY = 100
+# Nobody takes a day to write one.
+_SURELY_LEFT_S = 24 * 3600
 
 
 class SampleCache:
@@ -92,7 +95,7 @@ class SampleCache:
                 return {name: content[name] for name in content.files}
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as exc:
+        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as exc:
             # Cut short by a full disk or a fallen machine; each member has a checksum.
             logger.warning("%s in the cache is damaged and is made anew: %s", file.name, exc)
             file.unlink(missing_ok=True)
@@ -126,5 +129,16 @@ class SampleCache:
 
 
 def _bytes_in(folder: Path) -> int:
+    """Count what is there, and clear away what killed writers left half written."""
+    total = 0
     with os.scandir(folder) as entries:
-        return sum(entry.stat().st_size for entry in entries if entry.is_file())
+        for entry in entries:
+            try:
+                facts = entry.stat()
+            except FileNotFoundError:  # renamed or removed by another process meanwhile
+                continue
+            if entry.name.endswith(".part") and time.time() - facts.st_mtime > _SURELY_LEFT_S:
+                Path(entry.path).unlink(missing_ok=True)
+            else:
+                total += facts.st_size
+    return total
