@@ -121,3 +121,9 @@ class TestFile:
     def test_a_missing_file_is_named(self, tmp_path):
         with pytest.raises(SettingsError, match="no such file"):
             read_settings(tmp_path / "none.yaml")
+
+
+def test_a_mistyped_setting_is_named_in_plain_words():
+    wrong = {"loss": {"mask_wieght": 1}, "data": {"phantoms": {}}}
+    with pytest.raises(SettingsError, match=r"mine\.yaml: .*loss\.mask_wieght: there is no such"):
+        settings_of(wrong, "mine.yaml")

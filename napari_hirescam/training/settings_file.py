@@ -77,9 +77,17 @@ def settings_of(content: Mapping[str, Any], subject: str | Path) -> TrainingSett
         return TrainingSettings.model_validate(dict(content))
     except ValidationError as exc:
         faults = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in exc.errors()
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {_in_words(e['type'], e['msg'])}"
+            for e in exc.errors()
         )
-        raise SettingsError(subject, faults, "Mend these fields") from exc
+        remedy = "Mend these fields; docs/training.md lists all settings"
+        raise SettingsError(subject, faults, remedy) from exc
+
+
+def _in_words(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "there is no such setting"
+    return message.removeprefix("Value error, ")
 
 
 def _beside(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
