@@ -76,7 +76,7 @@ def test_where_nothing_is_found_the_status_is_1_and_nothing_is_written(ct, found
     out = tmp_path / "organs.nii.gz"
     code, text = run("organs", ct, "--out", out)
     assert code == 1
-    assert "no lungs were found. Take rough regions." in text
+    assert "no lungs were found. Take rough regions (--rough)." in text
     assert not out.exists()
 
 

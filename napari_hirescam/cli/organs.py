@@ -19,7 +19,7 @@ from napari_hirescam.cli.common import (
     read_ct,
     wide_console,
 )
-from napari_hirescam.errors import SettingsError
+from napari_hirescam.errors import OrganError, SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,8 +99,13 @@ def _organs_of(
     from napari_hirescam.organs import find_organs, read_organs
 
     if masks is None:
-        with progress_bar(console, "Finding organs") as tell:
-            return find_organs(volume, rough=rough, progress=tell)
+        try:
+            with progress_bar(console, "Finding organs") as tell:
+                return find_organs(volume, rough=rough, progress=tell)
+        except OrganError as error:
+            if rough:
+                raise
+            raise OrganError(error.subject, error.reason, f"{error.remedy} (--rough)") from error
     with progress_bar(console, "Reading the masks") as tell:
         found = read_organs(masks, table, volume, progress=tell)
     for text in found.notes:
