@@ -430,6 +430,14 @@ def test_other_values_are_measured_anew(qtbot, measured, expected):
     assert after[0][INSIDE].startswith(f"{share:.2f} (")
 
 
+def test_an_organ_of_which_there_is_nothing_to_see_is_named(qtbot, measured):
+    measured.set_shown(["mass"], ["hirescam"])
+    assert "No cell lies in" not in measured.words.text()
+    edit(measured, "left_lung", "77")
+    settle(qtbot, measured)
+    assert "No cell lies in left_lung: there is no OrganIoU." in measured.words.text()
+
+
 def test_an_organ_without_values_is_said_to_be_missing(qtbot, measured):
     measured.set_shown(["mass", "nodule"], ["hirescam"])
     edit(measured, "left_lung", "")

@@ -106,6 +106,8 @@ def measure(
             placement=placement,
             rule=_RULE,
         )
+    empty = dict.fromkeys(", ".join(row.organs) for row in rows if row.chance_cells == 0)
+    words += [f"No cell lies in {names}: there is no OrganIoU." for names in empty]
     return Measured(tuple(rows), (*words, *organs.notes), organs)
 
 
