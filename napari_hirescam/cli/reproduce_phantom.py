@@ -22,7 +22,10 @@ _INTERRUPTED = 130
 def phantom(
     out: Annotated[Path, typer.Option("--out", help="folder for networks, report and figures")],
     preset: Annotated[
-        str, typer.Option("--preset", help="'full': 25 minutes on two cores; 'small': 3")
+        str,
+        typer.Option(
+            "--preset", help="'full': about 27 minutes of one core; 'small': a tenth of it"
+        ),
     ] = "full",
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="trainings of each network; default: 3")
