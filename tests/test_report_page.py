@@ -15,7 +15,9 @@ from matplotlib.image import imread
 
 from napari_hirescam.errors import SettingsError
 from napari_hirescam.evaluation.cohort import evaluate_cohort
+from napari_hirescam.evaluation.cohort_case import CaseProblem
 from napari_hirescam.evaluation.cohort_report import build_page
+from napari_hirescam.evaluation.cohort_words import problems_told_once
 from napari_hirescam.evaluation.page import (
     Figure,
     Page,
@@ -183,6 +185,14 @@ class TestOfACohort:
     def test_failed_cases_are_named_with_their_reason(self, built):
         (table,) = self.section(built, "Cases with a problem or a remark").tables
         assert table.rows == (("t4", "test", "left out", "a slice is missing"),)
+
+    def test_what_many_cases_share_is_told_once(self):
+        odd = CaseProblem("a1", "test", "a slice is missing", "nothing")
+        shared = [CaseProblem(f"t{k}", "test", "place unknown", "all") for k in range(5)]
+        assert problems_told_once([*shared[:2], odd, *shared]) == (
+            ("t0, t1, t2 and 2 more", "test", "place unknown", "all"),
+            ("a1", "test", "a slice is missing", "nothing"),
+        )
 
     def test_lesions_absent_findings_and_thresholds_have_their_sections(self, built):
         lesions = self.section(built, "On the outlined").tables[0]

@@ -123,11 +123,10 @@ def test_the_report_has_the_four_way_table_and_what_differs_from_the_paper(outco
     assert "random weights" in text
     assert "2 epochs at most" in text
     # Chests cut this small show no lung: the rough regions are said for every case.
-    doubts = page.sections[-1].tables[0].rows
-    assert {row[0] for row in doubts} == {
-        case.name for case in done.table.cases if case.split != "train"
-    }
-    assert all("rough regions" in row[1] for row in doubts)
+    told = page.sections[-1].tables[0].rows
+    judged = sum(case.split != "train" for case in done.table.cases)
+    (rough,) = [cases for cases, reason, _ in told if "rough regions" in reason]
+    assert rough.endswith(f" and {judged - 3} more")
     json.dumps(figures)
     assert set(figures["networks"]) == {WITHOUT, WITH}
 

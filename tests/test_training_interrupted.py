@@ -27,7 +27,7 @@ from napari_hirescam.organs import OrganMap
 from napari_hirescam.training import TrainingSettings, model_folder, train
 from napari_hirescam.training.fitting import Fit
 from napari_hirescam.training.loading import EpochSampler, make_loader
-from napari_hirescam.training.machine import LOCK
+from napari_hirescam.training.machine import LOCK, torch_as_found
 from napari_hirescam.training.plan import Listeners
 from napari_hirescam.training.run import plan_training
 from napari_hirescam.training.sample_cache import SampleCache
@@ -258,7 +258,10 @@ class TestWorkers:
             train(settings, make_table(), out=tmp_path / "run", progress=kill)
 
     def loader(self):
-        fit = Fit(plan_training(settings_of(), make_table(6), Path(), None, None), Listeners())
+        # Lightning's switches and the seed are for a training alone, not for the tests that follow.
+        settings = settings_of()
+        with torch_as_found(settings.run):
+            fit = Fit(plan_training(settings, make_table(6), Path(), None, None), Listeners())
         cases = make_table(6, 0).cases
         return make_loader(
             CaseSamples(cases, fit._maker),

@@ -124,6 +124,7 @@ def evaluate_command(
             save_cohort,
         )
         from napari_hirescam.evaluation.cohort_tables import Figures
+        from napari_hirescam.evaluation.cohort_words import problems_told_once
         from napari_hirescam.evaluation.thresholds import FrozenThresholds
         from napari_hirescam.organs.allowed import read_allowed
 
@@ -163,10 +164,11 @@ def evaluate_command(
                 keep_in=out / UNFINISHED,
                 progress=tell,
             )
-        for problem in result.problems[:_NAMED]:
-            note(console, f"{problem.case}: {problem.reason} (counts: {problem.measured})")
-        if len(result.problems) > _NAMED:
-            note(console, f"{len(result.problems) - _NAMED} more such remarks are in the report")
+        told = problems_told_once(result.problems)
+        for cases, _, reason, measured in told[:_NAMED]:
+            note(console, f"{cases}: {reason} (counts: {measured})")
+        if len(told) > _NAMED:
+            note(console, f"{len(told) - _NAMED} more such remarks are in the report")
         summary = result.summary(replicates, seed)
         save_cohort(
             result,

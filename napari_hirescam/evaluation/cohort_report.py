@@ -284,6 +284,9 @@ def _problems(result: CohortResult) -> list[Section]:
     if not result.problems:
         return []
     says = {"nothing": "left out", "scores": "scores only", "all": "counted"}
-    rows = tuple((p.case, p.split or "", says[p.measured], p.reason) for p in result.problems)
-    table = Table(("case", "split", "what became of it", "why"), rows)
+    rows = tuple(
+        (cases, splits, says[measured], reason)
+        for cases, splits, reason, measured in words.problems_told_once(result.problems)
+    )
+    table = Table(("cases", "split", "what became of it", "why"), rows)
     return [Section("Cases with a problem or a remark", "", (table,))]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from napari_hirescam.evaluation.cohort import CohortResult
+from napari_hirescam.evaluation.cohort_case import CaseProblem
 from napari_hirescam.evaluation.cohort_plots import title_of
 from napari_hirescam.evaluation.cohort_tables import Figures, interval_text
 
@@ -34,6 +37,8 @@ ABSENT = (
     "to the logit, so the sum of the positive cells says how much spoke for the finding all the "
     "same."
 )
+#: Cases that a shared remark names.
+_NAMED = 3
 REMOVAL = (
     "Cells are set to zero, or put back, in the order of the map and at random. Above zero, the "
     "map's order takes the score down (brings it back) sooner than chance. This asks whether the "
@@ -112,6 +117,29 @@ def lead(result: CohortResult, figures: Figures) -> str:
         what = "case failed and is" if left_out == 1 else "cases failed and are"
         sentences.append(f"{left_out} {what} left out; the reasons stand below.")
     return " ".join(sentences)
+
+
+def problems_told_once(problems: Iterable[CaseProblem]) -> tuple[tuple[str, str, str, str], ...]:
+    """Bring remarks on cases into rows, one for each reason, however many cases share it.
+
+    A data set can say the same of thousands of its scans; what is said of one would be lost there.
+
+    Returns
+    -------
+    Rows of cases (the first three by name), splits, reason, and what was measured, in the order
+    in which reasons first came up.
+    """
+    sharing: dict[tuple[str, str], dict[str, str]] = {}
+    for problem in problems:
+        cases = sharing.setdefault((problem.reason, problem.measured), {})
+        cases[problem.case] = problem.split or ""
+    rows = []
+    for (reason, measured), cases in sharing.items():
+        names = list(cases)
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        splits = ", ".join(sorted(filter(None, set(cases.values()))))
+        rows.append((", ".join(names[:_NAMED]) + more, splits, reason, measured))
+    return tuple(rows)
 
 
 def where_tuned(result: CohortResult) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from napari_hirescam.evaluation.cohort_words import problems_told_once
 from napari_hirescam.evaluation.page import Page, Section, Table
 from napari_hirescam.reproduce import four_way
 from napari_hirescam.reproduce.rad_chestct import Outcome
@@ -90,12 +91,14 @@ def _trainings(outcome: Outcome) -> Table:
 
 
 def _problems(outcome: Outcome) -> tuple[Section, ...]:
-    rows = {
-        (problem.case, problem.reason, problem.measured)
-        for result in outcome.results.values()
-        for problem in result.problems
-    }
+    # Both networks are measured on the same cases, so most remarks come twice.
+    rows = tuple(
+        (cases, reason, measured)
+        for cases, _, reason, measured in problems_told_once(
+            problem for result in outcome.results.values() for problem in result.problems
+        )
+    )
     if not rows:
         return ()
-    table = Table(("case", "what was wrong", "what was measured nevertheless"), tuple(sorted(rows)))
+    table = Table(("cases", "what was wrong", "what was measured nevertheless"), rows)
     return (Section("Cases with faults or doubts", "", (table,)),)
