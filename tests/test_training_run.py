@@ -248,12 +248,17 @@ class TestResume:
         out = tmp_path / "run"
         options = {**STATEFUL, "run": {"checkpoint_every_n_steps": 1}}
         rng = np.random.default_rng()
+        ends = []
         for _ in range(4):
             process, pipe = start_training(out, options)
             wait_for_passes(pipe, int(rng.integers(1, 7)))
             time.sleep(float(rng.uniform(0, 0.03)))
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
             process.join()
+            ends.append(process.exitcode)
+
+        # A later one may have come to its end before it was hit.
+        assert ends[0] == -signal.SIGKILL
 
         process, pipe = start_training(out, options)
 
