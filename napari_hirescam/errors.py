@@ -61,6 +61,10 @@ class SettingsError(HirescamError):
     """A configuration, or an option of a command, cannot be carried out."""
 
 
+class ReviewError(HirescamError):
+    """A review's file cannot be used or written, or an answer does not fit its form."""
+
+
 class AttributionError(HirescamError):
     """Scoring or explaining failed while it ran (out of memory, NaN scores, ...)."""
 
