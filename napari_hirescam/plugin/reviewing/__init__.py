@@ -1,0 +1,1 @@
+"""The dock widget for reviewing masks: one item on screen, two hands on the keyboard."""
