@@ -96,9 +96,12 @@ class MaskFacts:
         Inside it; NaN for an empty mask.
     findings
         Worst first.
+    notes
+        What was not judged and why, one sentence each.
     """
 
     volume_ml: float
     surface_cm2: float
     mean_hu: float
     findings: tuple[CheckFinding, ...] = ()
+    notes: tuple[str, ...] = ()
