@@ -11,6 +11,7 @@ from test_io_dicom_seg import others_seg, overlapping, read_series
 from napari_hirescam.errors import Cancelled, OrganError, VolumeError
 from napari_hirescam.io import read_volume, write_volume
 from napari_hirescam.organs import OrganMap, read_organs
+from napari_hirescam.organs.mask_files import files_of_organs
 from napari_hirescam.organs.organ_tables import PARTITION, TOTALSEGMENTATOR
 from napari_hirescam.organs.placed_masks import organs_from_labels
 from napari_hirescam.organs.writing import write_organs
@@ -380,3 +381,48 @@ def test_one_file_of_a_folder_of_real_masks(shared_dir) -> None:
     # The true lumen lies within the aorta: masks that overlap.
     inside = organs.mask(["aorta"]) & organs.mask(["aorta_true_lumen"])
     assert inside.sum() > 0.9 * organs.mask(["aorta_true_lumen"]).sum()
+
+
+def test_whoever_looks_at_masks_may_see_empty_ones_and_exchanged_sides(tmp_path) -> None:
+    ct = make_ct()
+    exchanged = make_labels({"right_lung": 3, "heart": 2, "left_lung": 1})
+    file = write_volume(tmp_path / "exchanged.nii.gz", exchanged, ct.grid)
+    with pytest.raises(OrganError, match="right lung lies to the left"):
+        read_organs(file, PARTITION, ct)
+    shown = read_organs(file, PARTITION, ct, lenient=True)
+    assert shown.doubts == ("its right lung lies to the left of its left lung",)
+    assert shown.mask(["right_lung"])[PLACES["left_lung"]]
+
+    empty = write_volume(tmp_path / "empty.nii.gz", np.zeros(SHAPE, np.uint8), ct.grid)
+    with pytest.raises(OrganError, match="it is empty"):
+        read_organs(empty, PARTITION, ct)
+    shown = read_organs(empty, PARTITION, ct, lenient=True)
+    assert not shown.mask(["heart"]).any()
+    assert "it is empty" in shown.doubts[0]
+
+    strange = write_volume(tmp_path / "other.nii.gz", make_labels({"heart": 9}), ct.grid)
+    with pytest.raises(OrganError, match="has the values 9"):
+        read_organs(strange, PARTITION, ct, lenient=True)
+
+
+def test_a_mask_of_one_thing_is_what_the_caller_says_it_is(tmp_path) -> None:
+    ct = make_ct()
+    file = write_volume(tmp_path / "mask.nii.gz", make_labels({"heart": 255}), ct.grid)
+    assert read_organs(file, None, ct, unnamed="Spleen").mask(["spleen"])[PLACES["heart"]]
+    named = write_volume(tmp_path / "heart.nii.gz", make_labels({"heart": 255}), ct.grid)
+    assert read_organs(named, None, ct, unnamed="spleen").organs == ("heart",)
+    several = write_volume(tmp_path / "several.nii.gz", make_labels(), ct.grid)
+    with pytest.raises(OrganError, match=r"which of its values \(1, 2, 3\) is which organ"):
+        read_organs(several, None, ct, unnamed="spleen")
+
+
+def test_the_files_of_an_organ_are_told_without_reading_them(tmp_path) -> None:
+    for name in ("lung_upper_lobe_left", "lung_lower_lobe_left", "heart"):
+        (tmp_path / f"{name}.nii.gz").touch()
+    assert files_of_organs(tmp_path, ["Left lung"]) == (
+        tmp_path / "lung_upper_lobe_left.nii.gz",
+        tmp_path / "lung_lower_lobe_left.nii.gz",
+    )
+    assert files_of_organs(tmp_path / "heart.nii.gz", ["aorta"]) == (tmp_path / "heart.nii.gz",)
+    with pytest.raises(OrganError, match="it has no file of aorta"):
+        files_of_organs(tmp_path, ["aorta"])

@@ -39,6 +39,8 @@ def read_organs(
     ct: Volume | None = None,
     *,
     wanted: Iterable[str] | None = None,
+    unnamed: str | None = None,
+    lenient: bool = False,
     progress: ProgressCallback | None = None,
     should_stop: StopCallback | None = None,
 ) -> OrganMap:
@@ -57,6 +59,11 @@ def read_organs(
         The CT that they lie on; None leaves them on their own grid.
     wanted
         Organs that are needed, so that not every file of a folder is read. None reads all.
+    unnamed
+        The organ that a file with a single value is of, if neither it nor its name says which.
+    lenient
+        Whether masks without a voxel and exchanged sides are let through, with a doubt, for
+        somebody to look at.
     progress
         Called with (done, total).
     should_stop
@@ -81,14 +88,14 @@ def read_organs(
 
     path = Path(path)
     needed = None if wanted is None else tuple(dict.fromkeys(map(organ_name, wanted)))
-    files = _organ_files(path)
+    files = organ_files(path)
     if files:
         _refuse_table(path, table)
         chosen = tuple(files) if needed is None else _needed(path, files, needed)
         readers = {
             organ: partial(read_volume, files[organ], should_stop=should_stop) for organ in chosen
         }
-        return _Masks(readers, ct, progress).combined("a folder of masks", needed)
+        return _Masks(readers, ct, progress).combined("a folder of masks", needed, lenient=lenient)
     try:
         volume = read_volume(path, progress=progress, should_stop=should_stop)
     except ChoiceNeededError as error:
@@ -99,16 +106,33 @@ def read_organs(
         segments = [read_volume(path, series=key, should_stop=should_stop) for key in keys]
         named = {organ_name(one.segments[0].name): one for one in segments if one.segments}
         readers = {organ: partial(_itself, one) for organ, one in named.items()}
-        return _Masks(readers, ct, progress).combined(path.name, needed)
-    table = table or _by_file_name(path, volume)
-    return organs_from_labels(volume, table, ct, origin=path.name, wanted=needed)
+        return _Masks(readers, ct, progress).combined(path.name, needed, lenient=lenient)
+    table = table or _of_one_organ(path, volume, unnamed)
+    return organs_from_labels(volume, table, ct, origin=path.name, wanted=needed, lenient=lenient)
+
+
+def files_of_organs(path: str | Path, organs: Iterable[str]) -> tuple[Path, ...]:
+    """Tell which files :func:`read_organs` reads for some organs: one, or some of a folder's.
+
+    Raises
+    ------
+    OrganError
+        The folder has no file of one of them.
+    """
+    path = Path(path)
+    files = organ_files(path)
+    if files:
+        return tuple(files[name] for name in _needed(path, files, map(organ_name, organs)))
+    if path.is_dir():  # a DICOM series
+        return tuple(file for file in sorted(path.rglob("*")) if file.is_file())
+    return (path,)
 
 
 def _itself(volume: Volume) -> Volume:
     return volume
 
 
-def _organ_files(path: Path) -> dict[str, Path]:
+def organ_files(path: Path) -> dict[str, Path]:
     """Organ -> file, of a folder that holds volumes other than DICOM; else none."""
     if not path.is_dir():
         return {}
@@ -200,7 +224,7 @@ class _Masks(Mapping[str, BoolArray]):
         inside: BoolArray = labels > 0
         return inside
 
-    def combined(self, origin: str, wanted: Iterable[str] | None) -> OrganMap:
+    def combined(self, origin: str, wanted: Iterable[str] | None, *, lenient: bool) -> OrganMap:
         """Lay all of them over one another, and add the organs that they are parts of."""
         found = OrganMap.from_masks(self, np.eye(4), origin)
         if self._grid is None:  # from_masks has read at least one
@@ -211,19 +235,21 @@ class _Masks(Mapping[str, BoolArray]):
             values=with_whole_organs(found.values),
             notes=tuple(self.notes),
         )
-        return on_ct(whole, self._ct, wanted)
+        return on_ct(whole, self._ct, wanted, lenient=lenient)
 
 
-def _by_file_name(path: Path, volume: Volume) -> OrganTable | None:
-    """Take the mask of a single organ, that no name is given in, for what its file is called."""
-    if volume.segments:
+def _of_one_organ(path: Path, volume: Volume, unnamed: str | None) -> OrganTable | None:
+    """Take a mask of a single value without a name for what its file, or else the caller, says."""
+    if volume.segments or volume.quantity is not Quantity.LABELS:
         return None
     ending = next((end for end in _ENDINGS if path.name.lower().endswith(end)), "")
     organ = organ_name(path.name.removesuffix(ending))
     known = {name for table in BUILT_IN.values() for name in table}
-    if organ not in known or volume.quantity is not Quantity.LABELS:
-        return None
+    if organ not in known:
+        if unnamed is None:
+            return None
+        organ = organ_name(unnamed)
     highest = int(volume.voxels.max(initial=0))
-    return (
-        {organ: (highest,)} if not ((volume.voxels > 0) & (volume.voxels < highest)).any() else None
-    )
+    if ((volume.voxels > 0) & (volume.voxels < highest)).any():
+        return None
+    return {organ: (max(highest, 1),)}

@@ -24,6 +24,7 @@ _AIR_IN_LUNGS_HU = -300.0
 _LEAST_AIR_IN_LUNGS = 0.25
 _LUNGS = ("lungs", "right_lung", "left_lung")
 _MOST_VALUES_NAMED = 12
+_EXCHANGED = "its right lung lies to the left of its left lung"
 
 
 def organs_from_labels(
@@ -33,6 +34,7 @@ def organs_from_labels(
     *,
     origin: str,
     wanted: Iterable[str] | None = None,
+    lenient: bool = False,
 ) -> OrganMap:
     """Take a label map as organ regions.
 
@@ -48,6 +50,9 @@ def organs_from_labels(
         Where it came from, for messages and reports.
     wanted
         Organs there must be. None asks for none in particular.
+    lenient
+        Whether masks without a voxel and exchanged sides are let through, with a doubt, for
+        somebody to look at.
 
     Raises
     ------
@@ -67,22 +72,31 @@ def organs_from_labels(
             f"it does not say which of its values ({_listed(values)}) is which organ",
             f"Give a table of organs and values: {', '.join(BUILT_IN)}, or a file",
         )
+    doubts: tuple[str, ...] = ()
     if not values & {value for group in table.values() for value in group}:
         what = f"has the values {_listed(values)}" if values else "is empty"
-        raise OrganError(
-            origin,
-            f"it {what}, and none of those that the table of organs lists",
-            "Give the table that belongs to it",
-        )
+        reason = f"it {what}, and none of those that the table of organs lists"
+        # Values that no table lists are another table's; only what is empty may be looked at.
+        if values or not lenient:
+            raise OrganError(origin, reason, "Give the table that belongs to it")
+        doubts = (reason,)
     known = {organ: tuple(group) for organ, group in table.items()}
     found = OrganMap(
-        labels, mask.affine, known, origin, notes=mask.source.notes if mask.source else ()
+        labels, mask.affine, known, origin, doubts, mask.source.notes if mask.source else ()
     )
-    return on_ct(found, ct, wanted)
+    return on_ct(found, ct, wanted, lenient=lenient)
 
 
-def on_ct(organs: OrganMap, ct: Volume | None, wanted: Iterable[str] | None = None) -> OrganMap:
+def on_ct(
+    organs: OrganMap,
+    ct: Volume | None,
+    wanted: Iterable[str] | None = None,
+    *,
+    lenient: bool = False,
+) -> OrganMap:
     """Bring organ regions onto the grid of their CT, and check that they can be of it.
+
+    `lenient` lets exchanged sides through, with a doubt.
 
     Raises
     ------
@@ -98,7 +112,15 @@ def on_ct(organs: OrganMap, ct: Volume | None, wanted: Iterable[str] | None = No
             f"it has no {', '.join(missing)}; it tells of: {known}",
             "Give masks that have it, or say in the table of organs what it is called there",
         )
-    _check_sides(organs)
+    if _sides_are_exchanged(organs):
+        if not lenient:
+            raise OrganError(
+                organs.origin,
+                _EXCHANGED,
+                "Exchange the two in the table of organs, or write the masks anew with the CT's "
+                "axes",
+            )
+        organs = replace(organs, doubts=(*organs.doubts, _EXCHANGED))
     if ct is None:
         return organs
     labels, notes = onto_grid(organs.labels, organs.affine, ct.grid, organs.origin)
@@ -235,16 +257,11 @@ def _extent(grid: Grid, axis: int) -> tuple[float, float]:
     return first - step / 2, first + step * (grid.shape[axis] - 0.5)
 
 
-def _check_sides(organs: OrganMap) -> None:
+def _sides_are_exchanged(organs: OrganMap) -> bool:
     if not {"right_lung", "left_lung"} <= set(organs.values):
-        return
+        return False
     right, left = (_middle_column(organs, side) for side in ("right_lung", "left_lung"))
-    if right is not None and left is not None and right > left:
-        raise OrganError(
-            organs.origin,
-            "its right lung lies to the left of its left lung",
-            "Exchange the two in the table of organs, or write the masks anew with the CT's axes",
-        )
+    return right is not None and left is not None and right > left
 
 
 def _middle_column(organs: OrganMap, organ: str) -> float | None:
