@@ -29,7 +29,7 @@ _WORTH_SAYING = 0.01
 _ROUNDING = 1e-9
 
 #: Why a figure has no interval though it was computed: it would have no width.
-SAME_IN_EVERY_DRAW = "no interval: all draws of the patients give the same, which is no certainty"
+SAME_IN_EVERY_DRAW = "no interval: all draws give the same, which is no certainty"
 
 Weights = npt.NDArray[np.float64]
 
