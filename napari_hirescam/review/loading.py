@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from napari_hirescam.errors import Cancelled, OrganError, VolumeError
+from napari_hirescam.io import read_volume
+from napari_hirescam.organs import read_organ_table, read_organs
+from napari_hirescam.organs.mask_files import files_of_organs
 from napari_hirescam.organs.organ_map import BoolArray, OrganMap
+from napari_hirescam.organs.organ_tables import organ_name
 from napari_hirescam.review.item import Item
-from napari_hirescam.volume import Volume
+from napari_hirescam.volume import Quantity, Volume
+
+_CHUNK_BYTES = 1 << 20
+_WHOLE = 1000
+# Of the progress: a CT is larger than its mask and is packed less well.
+_CT_SHARE = 750
 
 ProgressCallback = Callable[[int, int], None]
 StopCallback = Callable[[], bool]
@@ -77,8 +89,23 @@ def load_ct(
     progress: ProgressCallback | None = None,
     should_stop: StopCallback | None = None,
 ) -> Volume:
-    """Read the CT of an item."""
-    raise NotImplementedError
+    """Read the CT of an item; it is called after the case, not after the file.
+
+    Raises
+    ------
+    VolumeError
+        It is not there or cannot be read, several things in it could be meant, or it is no CT.
+    Cancelled
+        If `should_stop` answered True.
+    """
+    volume = read_volume(
+        item.ct, series=item.series or None, progress=progress, should_stop=should_stop
+    )
+    if volume.quantity is Quantity.LABELS:
+        raise VolumeError(
+            item.ct.name, "it holds labels, no CT", "Name the CT's file in the work list's table"
+        )
+    return replace(volume, name=item.case)
 
 
 def load_mask(
@@ -88,13 +115,81 @@ def load_mask(
     progress: ProgressCallback | None = None,
     should_stop: StopCallback | None = None,
 ) -> LoadedMask:
-    """Read the mask of an item onto the grid of its CT."""
-    raise NotImplementedError
+    """Read the mask of an item onto the grid of its CT.
+
+    A mask without a voxel and lungs with exchanged sides are for the reader to see: they are
+    loaded, and `notes` says so. A mask on another grid that reaches over all of the CT is
+    resampled, nearest, and `notes` says so.
+
+    Raises
+    ------
+    VolumeError
+        The mask's file is not there or cannot be read.
+    OrganError
+        It holds no labels, it does not tell of the item's organ, it is of another scan, or it
+        does not reach over the CT.
+    Cancelled
+        If `should_stop` answered True.
+    """
+    if item.mask is None:
+        return LoadedMask(None, None, "")
+    try:
+        sha256 = mask_sha256(item, should_stop=should_stop)
+    except OrganError:
+        if item.kind == "mask":
+            raise
+        note = f"The folder of masks has none of {item.target}, so the map is shown without one."
+        return LoadedMask(None, None, "", (note,))
+    table = read_organ_table(item.organ_table) if item.organ_table else None
+    organ = organ_name(item.target)
+    # A label that a map is made for need not be an organ.
+    wanted = [organ] if item.kind == "mask" or item.mask.is_dir() else None
+    organs = read_organs(
+        item.mask,
+        table,
+        ct,
+        wanted=wanted,
+        unnamed=organ,
+        lenient=True,
+        progress=progress,
+        should_stop=should_stop,
+    )
+    return LoadedMask(_mask_of(item, organs), organs, sha256, _notes_of(organs))
 
 
 def mask_sha256(item: Item, *, should_stop: StopCallback | None = None) -> str:
-    """Hash the file that holds an item's mask."""
-    raise NotImplementedError
+    """Hash the mask of an item, so that it can be told later whether it is what was judged.
+
+    Returns
+    -------
+    SHA-256 of its file. Of a folder: over the names and the hashes of the files that hold the
+    organ (all files of a DICOM series). Empty if the item has no mask.
+
+    Raises
+    ------
+    VolumeError
+        A file is not there or cannot be read.
+    OrganError
+        The folder has no file of the organ.
+    """
+    if item.mask is None:
+        return ""
+    try:
+        if not item.mask.is_dir():
+            return _file_sha256(item.mask, should_stop)
+        whole = hashlib.sha256()
+        for file in files_of_organs(item.mask, [item.target]):
+            name = file.relative_to(item.mask).as_posix()
+            whole.update(f"{name}\n{_file_sha256(file, should_stop)}\n".encode())
+        return whole.hexdigest()
+    except FileNotFoundError as exc:
+        raise VolumeError(
+            item.mask, "there is no such mask", "Put it back, or mend the work list"
+        ) from exc
+    except OSError as exc:
+        raise VolumeError(
+            item.mask, f"it cannot be read ({exc.strerror or exc})", "See that you may read it"
+        ) from exc
 
 
 def load_item(
@@ -104,5 +199,89 @@ def load_item(
     progress: ProgressCallback | None = None,
     should_stop: StopCallback | None = None,
 ) -> LoadedItem:
-    """Read CT and mask of an item; what `previous` has of the same files is not read again."""
-    raise NotImplementedError
+    """Read the CT and the mask of an item.
+
+    Parameters
+    ----------
+    item
+        Of the work list.
+    previous
+        What was loaded before: its CT and its label map are not read again if they are the same
+        files.
+    progress
+        Called with (done, total).
+    should_stop
+        Asked while reading.
+
+    Raises
+    ------
+    HirescamError
+        What :func:`load_ct` and :func:`load_mask` raise: one clear sentence, for the event
+        "unreadable".
+    Cancelled
+        If `should_stop` answered True.
+    """
+    known = previous is not None and previous.ct_key == ct_key(item)
+    if previous is not None and known:
+        ct = replace(previous.ct, name=item.case)
+    else:
+        ct = load_ct(item, progress=_share(progress, 0, _CT_SHARE), should_stop=should_stop)
+    kept = None
+    if previous is not None and known:
+        kept = _label_map_of(previous, item, should_stop)
+    if previous is not None and kept is not None:
+        sha256 = previous.mask_sha256
+        found = LoadedMask(_mask_of(item, kept), kept, sha256, _notes_of(kept))
+    else:
+        share = _share(progress, _CT_SHARE, _WHOLE)
+        found = load_mask(item, ct, progress=share, should_stop=should_stop)
+    if progress is not None:
+        progress(_WHOLE, _WHOLE)
+    told = ct.source.notes if ct.source else ()
+    notes = tuple(dict.fromkeys((*told, *found.notes)))
+    return LoadedItem(item, ct, found.mask, found.others, found.sha256, notes, ct_key(item))
+
+
+def _label_map_of(
+    previous: LoadedItem, item: Item, should_stop: StopCallback | None
+) -> OrganMap | None:
+    """Give the label map that was read before, if it is the one that the item's organ is in."""
+    before, organs = previous.item, previous.others
+    if item.mask is None or (item.mask, item.organ_table) != (before.mask, before.organ_table):
+        return None
+    if organs is None or item.mask.is_dir() or organ_name(item.target) not in organs.values:
+        return None
+    # The file may have been replaced meanwhile.
+    same = mask_sha256(item, should_stop=should_stop) == previous.mask_sha256
+    return organs if same else None
+
+
+def _mask_of(item: Item, organs: OrganMap) -> BoolArray | None:
+    organ = organ_name(item.target)
+    return organs.mask([organ]) if organ in organs.values else None
+
+
+def _notes_of(organs: OrganMap) -> tuple[str, ...]:
+    doubts = (f"{doubt[:1].upper()}{doubt[1:]}." for doubt in organs.doubts)
+    return (*organs.notes, *doubts)
+
+
+def _file_sha256(file: Path, should_stop: StopCallback | None) -> str:
+    content = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            if should_stop is not None and should_stop():
+                raise Cancelled("reading was stopped")
+            content.update(chunk)
+    return content.hexdigest()
+
+
+def _share(progress: ProgressCallback | None, first: int, last: int) -> ProgressCallback | None:
+    """Give a step its part of the whole progress."""
+    if progress is None:
+        return None
+
+    def part(done: int, total: int) -> None:
+        progress(first + round((last - first) * done / max(total, 1)), _WHOLE)
+
+    return part
