@@ -18,10 +18,10 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_hirescam.ct_windows import PRESETS
 from napari_hirescam.plugin.ct_layers import layer_from_volume
 from napari_hirescam.plugin.grey_windows import (
     CHEST,
-    PRESETS,
     ends_of,
     first_window,
     usable_windows,

@@ -8,19 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_hirescam.ct_windows import PRESETS
 from napari_hirescam.source import DisplayWindow
 from napari_hirescam.volume import Quantity, Volume
 
-#: Centre and width in HU, as radiology's textbooks have them; for the liver, Radiopaedia's
-#: "Windowing (CT)" (150/30), which sets it apart from other soft tissue.
-PRESETS = {
-    "lung": DisplayWindow("Lung", -600, 1500),
-    "mediastinum": DisplayWindow("Mediastinum", 50, 350),
-    "soft_tissue": DisplayWindow("Soft tissue", 40, 400),
-    "bone": DisplayWindow("Bone", 400, 1800),
-    "liver": DisplayWindow("Liver", 30, 150),
-    "brain": DisplayWindow("Brain", 40, 80),
-}
 #: What a chest opens in. No textbook's: in a lung window the mediastinum is white, in a
 #: mediastinal one the lung is black, and attention may lie in either.
 CHEST = DisplayWindow("Chest overview", -300, 1600)

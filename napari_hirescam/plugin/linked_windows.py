@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 from psygnal import Signal
 
+from napari_hirescam.ct_windows import PRESETS
 from napari_hirescam.plugin.canvas_text import CanvasText
 from napari_hirescam.plugin.ct_layers import SOURCE_KEY
 from napari_hirescam.plugin.grey_windows import (
-    PRESETS,
     ends_of,
     usable_windows,
     window_between,

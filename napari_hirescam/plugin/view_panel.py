@@ -8,7 +8,8 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
-from napari_hirescam.plugin.grey_windows import AUTOMATIC, CHEST, PRESETS, words
+from napari_hirescam.ct_windows import PRESETS
+from napari_hirescam.plugin.grey_windows import AUTOMATIC, CHEST, words
 from napari_hirescam.plugin.view_preferences import view_preferences
 from napari_hirescam.plugin.view_tools import COPY_KEY, FILE_KEY, PRESET_KEYS
 from napari_hirescam.plugin.viewer_events import ViewerEvents

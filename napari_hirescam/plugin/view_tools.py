@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from napari.utils.notifications import show_info
 
-from napari_hirescam.plugin.grey_windows import PRESETS
+from napari_hirescam.ct_windows import PRESETS
 from napari_hirescam.plugin.linked_windows import LinkedWindows
 from napari_hirescam.plugin.orientation_letters import OrientationLetters
 from napari_hirescam.plugin.patient_layers import PatientLayers
