@@ -90,7 +90,7 @@ def write_file(file: Path, sections: Sequence[Section], *, overwrite: bool) -> N
             same = all(_reads_same(stream, section) for section in sections)
             if not same or stream.read(1):
                 raise OSError(errno.EIO, "what was written reads back differently", str(file))
-        _rename(part, file, overwrite=overwrite)
+        rename_file(part, file, overwrite=overwrite)
     finally:
         part.unlink(missing_ok=True)
 
@@ -129,7 +129,14 @@ def _reads_same(stream: IO[bytes], section: Section) -> bool:
             return False  # not even sound
 
 
-def _rename(part: Path, file: Path, *, overwrite: bool) -> None:
+def rename_file(part: Path, file: Path, *, overwrite: bool) -> None:
+    """Put a file that is written whole into its place, in the same folder.
+
+    Raises
+    ------
+    FileExistsError
+        There is a file, and it may not be replaced.
+    """
     if overwrite:
         part.replace(file)
         return

@@ -78,7 +78,7 @@ class TestKilled:
     # Renames: settings; weights, checkpoint, log of two epochs; log again, model's two.
     @pytest.mark.parametrize("renamed", range(10))
     def test_between_any_two_files_it_loses_none(self, renamed, tmp_path, whole, monkeypatch):
-        out, real, left = tmp_path / "run", safe_write._rename, iter(range(renamed))
+        out, real, left = tmp_path / "run", safe_write.rename_file, iter(range(renamed))
 
         def die(part: Path, file: Path, *, overwrite: bool) -> None:
             if next(left, None) is None:
@@ -88,7 +88,7 @@ class TestKilled:
             real(part, file, overwrite=overwrite)
 
         with monkeypatch.context() as patch:
-            patch.setattr(safe_write, "_rename", die)
+            patch.setattr(safe_write, "rename_file", die)
             with pytest.raises(Killed):
                 train(settings_of(), make_table(), out=out)
 
