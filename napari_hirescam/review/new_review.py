@@ -1,46 +1,33 @@
-"""Making a review of a work list: its order, its hidden repeats, its checks, its file."""
+"""Making a review's file of a work list, with automatic checks where they are wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from napari_hirescam.review.form import Form, Plan
+from napari_hirescam.errors import Cancelled, ReviewError
+from napari_hirescam.review.form import Plan
 from napari_hirescam.review.item import Item, MaskFacts
 from napari_hirescam.review.review_file import ReviewFile
 from napari_hirescam.review.work_list import WorkList
+from napari_hirescam.review.work_order import arrange
 
-#: A hidden repeat comes at least so many items later.
-LEAST_APART = 10
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
 
+Progress = Callable[[int, int], None]
+ShouldStop = Callable[[], bool]
 
-def arrange(
-    items: Sequence[Item], plan: Plan, facts: Mapping[int, MaskFacts] | None = None
-) -> tuple[tuple[Item, ...], tuple[str, ...]]:
-    """Put items in the plan's order, add its hidden repeats, and number them anew.
-
-    "random" shuffles the cases; what is judged in one case stays together, so that a CT is read
-    and looked through once. "worst_first" goes by each item's worst finding.
-
-    Parameters
-    ----------
-    items
-        In the order of the table.
-    plan
-        Its order, seed and share of repeats.
-    facts
-        Number of an item -> what the checks found; needed for "worst_first".
-
-    Returns
-    -------
-    The items, and what the user should know.
-
-    Raises
-    ------
-    ReviewError
-        The share of repeats is none, or the checks are missing.
-    """
-    raise NotImplementedError
+#: Each holds a CT and what is worked out of it, 1 to 2 GB.
+_MOST_PROCESSES = 4
+_LOOK_EVERY_S = 0.2
 
 
 def create_review(
@@ -49,8 +36,10 @@ def create_review(
     work_list: WorkList,
     *,
     check: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    workers: int | None = None,
+    note: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> ReviewFile:
     """Make a review's file of a work list.
 
@@ -63,8 +52,13 @@ def create_review(
     work_list
         What is judged.
     check
-        Whether the automatic checks run now, in processes of their own; "worst_first" needs them
-        and runs them always. Every CT and mask is then read once.
+        Whether the automatic checks run now; "worst_first" needs them and runs them always. Every
+        CT and mask is then read once.
+    workers
+        Processes that check; None takes up to four, as many as there are cores; 1 checks in this
+        process.
+    note
+        Told what the user should know: of repeats that found no place, say.
     progress
         Told (items checked, items).
     should_stop
@@ -77,15 +71,152 @@ def create_review(
     Cancelled
         `should_stop` said so.
     """
-    raise NotImplementedError
+    place = Path(path).expanduser().absolute()
+    _refuse_place(place)
+    if not plan.name.strip():
+        raise ReviewError("name", "the review has none", "Give it one, for titles and reports")
+    arrange(work_list.items[:1], plan, {})  # what makes no sense is said before anything slow
+    facts: dict[int, MaskFacts] = {}
+    if check or plan.order == "worst_first":
+        masks = [item for item in work_list.items if item.kind == "mask"]
+        facts = check_all(masks, workers=workers, progress=progress, should_stop=should_stop)
+    items, notes = arrange(work_list.items, plan, facts)
+    for text in notes:
+        if note is not None:
+            note(text)
+    if should_stop is not None and should_stop():
+        raise Cancelled("making the review was stopped")
+    review = ReviewFile.create(place, plan, items)
+    with _closed_on_failure(review):
+        _put_facts(review, work_list.items, items, facts)
+    return review
 
 
-def read_form(path: str | Path) -> Form:
-    """Read what is asked from YAML: `mask`, `attention`, `reasons`, `questions`; see docs/review.md.
+def check_all(
+    items: Sequence[Item],
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> dict[int, MaskFacts]:
+    """Run the automatic checks on many masks.
+
+    Parameters
+    ----------
+    items
+        Masks; those of one CT share the reading of it.
+    workers, progress, should_stop
+        As for :func:`create_review`.
+
+    Returns
+    -------
+    Number of the item -> what was found.
 
     Raises
     ------
     ReviewError
-        It cannot be read, or a field of it makes no sense.
-    """  # noqa: D205
-    raise NotImplementedError
+        A process that checks ended by itself.
+    Cancelled
+        `should_stop` said so.
+    """
+    from napari_hirescam.review.checks import check_items
+
+    by_ct = sorted(items, key=lambda item: (str(item.ct), item.series, item.number))
+    groups = [list(same) for _, same in groupby(by_ct, key=lambda item: (item.ct, item.series))]
+    processes = min(workers or min(_cores(), _MOST_PROCESSES), len(groups))
+    if processes <= 1:
+        found = check_items(by_ct, progress=progress, should_stop=should_stop)
+        return {item.number: facts for item, facts in found}
+    facts: dict[int, MaskFacts] = {}
+    # Forking a process that has threads, as a window has, may lock up.
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_begin, initargs=(stop,)
+    ) as pool:
+        waiting = {pool.submit(_check_group, group) for group in groups}
+        try:
+            for found in _as_they_come(waiting, should_stop):
+                facts |= found
+                if progress is not None:
+                    progress(len(facts), len(items))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return facts
+
+
+def _as_they_come(
+    waiting: set[Future[dict[int, MaskFacts]]], should_stop: ShouldStop | None
+) -> Iterator[dict[int, MaskFacts]]:
+    while waiting:
+        done, waiting = wait(waiting, _LOOK_EVERY_S, FIRST_COMPLETED)
+        if should_stop is not None and should_stop():
+            raise Cancelled("the checks were stopped")
+        for future in done:
+            yield _answer(future)
+
+
+def _answer(future: Future[dict[int, MaskFacts]]) -> dict[int, MaskFacts]:
+    try:
+        return future.result()
+    except BrokenProcessPool as exc:
+        raise ReviewError(
+            "checks",
+            "a process that checks masks ended by itself, for want of memory perhaps",
+            "Check with fewer processes, or leave the checks to the window",
+        ) from exc
+
+
+_stop: Event | None = None
+
+
+def _begin(stop: Event) -> None:
+    """Keep, in a process that checks, what tells it to end."""
+    global _stop
+    _stop = stop
+
+
+def _check_group(items: Sequence[Item]) -> dict[int, MaskFacts]:
+    from napari_hirescam.review.checks import check_items
+
+    should_stop = _stop.is_set if _stop is not None else None
+    return {item.number: facts for item, facts in check_items(items, should_stop=should_stop)}
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _refuse_place(place: Path) -> None:
+    if place.exists():
+        raise ReviewError(place, "there is a file of this name", "Choose another name")
+    if not place.parent.is_dir():
+        raise ReviewError(place, "its folder is not there", "Make the folder, or choose another")
+
+
+def _put_facts(
+    review: ReviewFile,
+    planned: Sequence[Item],
+    arranged: Sequence[Item],
+    facts: Mapping[int, MaskFacts],
+) -> None:
+    number_of = {(item.case, item.kind, item.target): item.number for item in planned}
+    for item in arranged:
+        found = facts.get(number_of[item.case, item.kind, item.target])
+        if found is not None:
+            review.put_facts(item.number, found)
+
+
+@contextmanager
+def _closed_on_failure(review: ReviewFile) -> Iterator[None]:
+    """Leave no file behind that lacks a part."""
+    try:
+        yield
+    except BaseException:
+        review.close()
+        review.path.unlink(missing_ok=True)
+        raise
