@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_hirescam.errors import Cancelled
 from napari_hirescam.organs.organ_map import BoolArray
 
+StopCallback = Callable[[], bool]
 Box = tuple[slice, slice, slice]
 """A block of voxels: half-open ranges of slices, rows and columns."""
 Mask = npt.NDArray[Any]
@@ -130,9 +133,80 @@ def change_between(before: Mask, after: Mask) -> Change:
     Raises
     ------
     ValueError
-        Their shapes differ.
+        Their shapes differ, or are not of three axes.
     """
-    raise NotImplementedError
+    if before.shape != after.shape or before.ndim != 3:
+        raise ValueError(f"masks of {before.shape} and {after.shape} are not of one grid")
+    old, new = as_bool(before), as_bool(after)
+    shape = (old.shape[0], old.shape[1], old.shape[2])
+    box = box_around(old != new)
+    was, became = old[box], new[box]
+    added, removed = np.count_nonzero(became & ~was), np.count_nonzero(was & ~became)
+    return Change(shape, box, int(added), int(removed), _Packed.of(was), _Packed.of(became))
+
+
+def edited(before: Mask, after: BoolArray, spacing_mm: Spacing, what: str) -> Edited:
+    """Put together what an operation returns.
+
+    Parameters
+    ----------
+    before, after
+        The masks.
+    spacing_mm
+        Of their voxels.
+    what
+        What was done, a clause that begins the sentence.
+    """
+    change = change_between(before, after)
+    told = [
+        f"{millilitres(count, spacing_mm):.2f} mL {word}"
+        for count, word in ((change.added, "added"), (change.removed, "removed"))
+        if count
+    ]
+    return Edited(after, change, f"{what}: {', '.join(told) or 'nothing changed'}.")
+
+
+def as_bool(mask: Mask) -> BoolArray:
+    """Take a mask's voxels as inside or not."""
+    return mask if mask.dtype == np.bool_ else mask != 0
+
+
+def millilitres(voxels: float, spacing_mm: Spacing) -> float:
+    """Volume of some voxels."""
+    return float(voxels) * float(np.prod(spacing_mm)) / 1000
+
+
+def box_around(mask: BoolArray, margin: tuple[int, int, int] = (0, 0, 0)) -> Box:
+    """Find the smallest block around a mask, and some voxels more on each side where there are.
+
+    Returns
+    -------
+    An empty block at the origin if the mask is empty.
+    """
+    found: list[slice] = []
+    inner = mask
+    for axis in range(3):
+        others = tuple(k for k in range(3) if k != axis)
+        lit = np.flatnonzero(inner.any(axis=others))
+        if not lit.size:
+            return _NOWHERE
+        exact = slice(int(lit[0]), int(lit[-1]) + 1)
+        inner = inner[(slice(None),) * axis + (exact,)]
+        last = min(exact.stop + margin[axis], mask.shape[axis])
+        found.append(slice(max(exact.start - margin[axis], 0), last))
+    return found[0], found[1], found[2]
+
+
+def margin_voxels(mm: float, spacing_mm: Spacing) -> tuple[int, int, int]:
+    """Whole voxels along each axis that a distance reaches over."""
+    a, b, c = (int(np.ceil(mm / step)) for step in spacing_mm)
+    return a, b, c
+
+
+def check_stop(should_stop: StopCallback | None) -> None:
+    """Raise :class:`Cancelled` if the caller no longer wants the result."""
+    if should_stop is not None and should_stop():
+        raise Cancelled("editing was stopped")
 
 
 @dataclass(eq=False)
@@ -148,3 +222,37 @@ class UndoStack:
     most_bytes: int = 256 * 2**20
     _done: deque[Change] = field(default_factory=deque, init=False, repr=False)
     _undone: list[Change] = field(default_factory=list, init=False, repr=False)
+
+    def __len__(self) -> int:
+        """How many changes can be taken back."""
+        return len(self._done)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the changes take."""
+        return sum(change.nbytes for change in (*self._done, *self._undone))
+
+    def push(self, change: Change) -> None:
+        """Take note of a change that was made; those that were taken back are forgotten."""
+        if not change:
+            return
+        self._undone.clear()
+        self._done.append(change)
+        while self.nbytes > self.most_bytes and len(self._done) > 1:
+            self._done.popleft()
+
+    def undo(self, mask: Mask) -> Change | None:
+        """Take the last change back, in place; None if there is none."""
+        if not self._done:
+            return None
+        self._done[-1].undo(mask)
+        self._undone.append(self._done.pop())
+        return self._undone[-1]
+
+    def redo(self, mask: Mask) -> Change | None:
+        """Make the change again that was taken back last, in place; None if there is none."""
+        if not self._undone:
+            return None
+        self._undone[-1].redo(mask)
+        self._done.append(self._undone.pop())
+        return self._done[-1]

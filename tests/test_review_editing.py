@@ -1,0 +1,485 @@
+"""Operations on a mask, each beside brute force, and the way back from each."""
+
+from __future__ import annotations
+
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from napari_hirescam.errors import Cancelled
+from napari_hirescam.review.editing import (
+    Change,
+    UndoStack,
+    add,
+    change_between,
+    empty_gaps,
+    fill_holes,
+    grow,
+    interpolate,
+    keep_common,
+    keep_largest,
+    remove_small,
+    shrink,
+    smooth,
+    subtract,
+    within_hu,
+)
+
+SPACING = (3.0, 1.0, 2.0)
+ML = 6 / 1000  # of one voxel
+
+masks = arrays(bool, st.tuples(*[st.integers(1, 6)] * 3))
+quickly = settings(max_examples=40, deadline=None)
+
+
+def neighbours(place, shape, *, corners: bool):
+    for step in product((-1, 0, 1), repeat=3):
+        if any(step) and (corners or np.abs(step).sum() == 1):
+            at = tuple(np.add(place, step))
+            if all(0 <= k < n for k, n in zip(at, shape, strict=True)):
+                yield at
+
+
+def flood(mask, start, *, corners: bool) -> set:
+    found, todo = {start}, [start]
+    while todo:
+        for at in neighbours(todo.pop(), mask.shape, corners=corners):
+            if mask[at] and at not in found:
+                found.add(at)
+                todo.append(at)
+    return found
+
+
+def pieces_of(mask) -> list[set]:
+    left, found = set(zip(*np.nonzero(mask), strict=True)), []
+    while left:
+        found.append(flood(mask, min(left), corners=True))
+        left -= found[-1]
+    return sorted(found, key=lambda piece: (-len(piece), min(piece)))
+
+
+def mask_of(places, shape) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    for place in places:
+        mask[place] = True
+    return mask
+
+
+def disc(shape, centre, radius) -> np.ndarray:
+    rows, columns = np.indices(shape)
+    return np.hypot(rows - centre[0], columns - centre[1]) <= radius
+
+
+def ball(shape, centre, radius_mm, spacing=(1, 1, 1)) -> np.ndarray:
+    at = np.moveaxis(np.indices(shape), 0, -1)
+    return np.linalg.norm((at - centre) * spacing, axis=-1) <= radius_mm
+
+
+# -- what changed, and the way back --------------------------------------------------------------
+
+
+@quickly
+@given(masks, st.data())
+def test_a_change_leads_there_and_back_and_knows_its_box(before, data) -> None:
+    after = data.draw(arrays(bool, before.shape))
+    change = change_between(before, after)
+    assert change.added == (after & ~before).sum()
+    assert change.removed == (before & ~after).sum()
+    assert bool(change) == (before != after).any()
+    assert set(zip(*change.indices(), strict=True)) == set(
+        zip(*np.nonzero(before != after), strict=True)
+    )
+    if change:
+        touched = np.nonzero(before != after)
+        for part, along in zip(change.box, touched, strict=True):
+            assert (part.start, part.stop) == (along.min(), along.max() + 1)
+        assert np.array_equal(change.before, before[change.box])
+        assert np.array_equal(change.after, after[change.box])
+    for kind in (bool, np.uint8):
+        work = before.astype(kind)
+        change.redo(work)
+        assert np.array_equal(work, after)
+        change.undo(work)
+        assert np.array_equal(work, before)
+
+
+def test_a_small_change_of_a_large_mask_takes_little_memory() -> None:
+    before = np.zeros((100, 200, 200), np.uint8)
+    after = before.copy()
+    after[50:60, 40:70, 40:70] = 1
+    change = change_between(before, after)
+    assert change.box == (slice(50, 60), slice(40, 70), slice(40, 70))
+    assert change.nbytes < 2000
+    with pytest.raises(ValueError, match="does not fit"):
+        change.undo(np.zeros((3, 3, 3), bool))
+    with pytest.raises(ValueError, match="not of one grid"):
+        change_between(before, after[:50])
+
+
+@quickly
+@given(st.lists(arrays(bool, (3, 4, 5)), min_size=1, max_size=6), st.data())
+def test_undo_and_redo_walk_along_what_was_done(states, data) -> None:
+    stack, work = UndoStack(), states[0].copy()
+    distinct = [states[0]]
+    for state in states[1:]:
+        stack.push(change_between(work, state))
+        work[:] = state
+        if not np.array_equal(state, distinct[-1]):
+            distinct.append(state)
+    at = len(distinct) - 1
+    assert len(stack) == at
+    for back in data.draw(st.lists(st.booleans(), max_size=12)):
+        moved = stack.undo(work) if back else stack.redo(work)
+        at_end = at == 0 if back else at == len(distinct) - 1
+        assert (moved is None) == at_end
+        at += 0 if at_end else (-1 if back else 1)
+        assert np.array_equal(work, distinct[at])
+
+
+def test_a_new_change_ends_what_could_be_made_again() -> None:
+    work = np.zeros((2, 2, 2), bool)
+    stack = UndoStack()
+    for place in ((0, 0, 0), (1, 1, 1)):
+        new = work.copy()
+        new[place] = True
+        stack.push(change_between(work, new))
+        stack.undo(new)
+        assert not new.any()
+    assert stack.redo(work) is not None
+    assert work[1, 1, 1]
+    assert not work[0, 0, 0]
+    assert stack.redo(work) is None
+
+
+def test_memory_is_bounded_by_forgetting_the_oldest_change() -> None:
+    rng = np.random.default_rng(3)
+    states = [rng.random((16, 16, 16)) < 0.5 for _ in range(6)]
+    changes = [change_between(a, b) for a, b in pairwise(states)]
+    stack = UndoStack(most_bytes=3 * changes[0].nbytes + 100)
+    for change in changes:
+        stack.push(change)
+    assert len(stack) == 3
+    assert stack.nbytes <= stack.most_bytes
+    work = states[-1].copy()
+    while stack.undo(work):
+        pass
+    assert np.array_equal(work, states[2])
+    tiny = UndoStack(most_bytes=1)
+    tiny.push(changes[0])
+    tiny.push(changes[1])
+    assert len(tiny) == 1
+
+
+# -- islands and holes -----------------------------------------------------------------------------
+
+
+@quickly
+@given(masks, st.integers(1, 3))
+def test_the_largest_pieces_are_kept(mask, count) -> None:
+    result = keep_largest(mask, SPACING, count=count)
+    expected = pieces_of(mask)[:count]
+    assert np.array_equal(result.mask, mask_of(set().union(*expected), mask.shape))
+    assert result.change.removed == mask.sum() - result.mask.sum()
+
+
+@quickly
+@given(masks, st.integers(0, 6))
+def test_pieces_below_a_volume_go_and_those_of_it_stay(mask, voxels) -> None:
+    result = remove_small(mask, SPACING, smaller_than_ml=voxels * ML)
+    expected = [piece for piece in pieces_of(mask) if len(piece) >= voxels]
+    assert np.array_equal(result.mask, mask_of(set().union(*expected), mask.shape))
+
+
+def test_pieces_that_touch_at_a_corner_are_one() -> None:
+    mask = np.zeros((4, 4, 6), np.uint8)
+    mask[0, 0, 0] = mask[1, 1, 1] = mask[3, 3, 5] = 1
+    result = keep_largest(mask, SPACING)
+    assert list(zip(*np.nonzero(result.mask), strict=True)) == [(0, 0, 0), (1, 1, 1)]
+    assert result.words == "Kept the largest piece of 2: 0.01 mL removed."
+    assert mask[3, 3, 5], "what was given stays untouched"
+
+
+def enclosed(mask, axis) -> np.ndarray:
+    """By brute force: what cannot reach the border through faces."""
+    if axis is not None:
+        planes = [flat_enclosed(plane[None]) for plane in np.moveaxis(mask, axis, 0)]
+        return np.moveaxis(np.concatenate(planes), 0, axis)
+    rimmed = np.pad(mask, 1)
+    outside = mask_of(flood(~rimmed, (0, 0, 0), corners=False), rimmed.shape)
+    return ~(outside | rimmed)[1:-1, 1:-1, 1:-1]
+
+
+def flat_enclosed(plane) -> np.ndarray:
+    rimmed = np.pad(plane, [(0, 0), (1, 1), (1, 1)])
+    outside = mask_of(flood(~rimmed, (0, 0, 0), corners=False), rimmed.shape)
+    return ~(outside | rimmed)[:, 1:-1, 1:-1]
+
+
+@quickly
+@given(arrays(bool, st.tuples(*[st.integers(2, 6)] * 3), fill=st.just(value=True)))
+@pytest.mark.parametrize("axis", [None, 0, 1, 2])
+def test_what_is_enclosed_is_filled(axis, mask) -> None:
+    result = fill_holes(mask, SPACING, axis=axis)
+    assert np.array_equal(result.mask, mask | enclosed(mask, axis))
+    assert not result.change.removed
+
+
+def test_a_tunnel_is_a_hole_in_its_planes_only_and_large_holes_may_stay() -> None:
+    mask = np.zeros((5, 9, 9), bool)
+    mask[:, 1:8, 1:8] = True
+    mask[:, 2, 2] = False  # a tunnel along the slices
+    mask[1:4, 5:7, 5:7] = False  # twelve voxels inside
+    assert not fill_holes(mask, SPACING).mask[2, 2, 2]
+    assert fill_holes(mask, SPACING).mask[2, 5, 5]
+    assert fill_holes(mask, SPACING, axis=0).mask[2, 2, 2]
+    assert not fill_holes(mask, SPACING, at_most_ml=11 * ML).change
+    kept = fill_holes(mask, SPACING, at_most_ml=12 * ML)
+    assert kept.words == "Filled 1 hole: 0.07 mL added."
+    assert not fill_holes(mask, SPACING, axis=0, at_most_ml=ML).mask[2, 5, 5]
+
+
+# -- between slices --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_between_two_discs_the_radius_goes_evenly(axis) -> None:
+    """A cone of which every sixth plane is drawn."""
+    mask = np.zeros((13, 40, 44), bool)
+    for plane in (0, 6, 12):
+        mask[plane] = disc((40, 44), (20, 22), 15 - plane)
+    mask = np.moveaxis(mask, 0, axis)
+    assert empty_gaps(mask, axis) == ((0, 6), (6, 12))
+    result = interpolate(mask, (1, 1, 1), axis=axis)
+    for plane in range(13):
+        radius = np.sqrt(np.take(result.mask, plane, axis).sum() / np.pi)
+        assert radius == pytest.approx(15 - plane, abs=0.35)
+    assert not result.change.removed
+    assert result.words.startswith("Drew 10 planes between others: ")
+
+
+def test_a_tube_that_runs_askew_is_not_lost_between_slices() -> None:
+    mask = np.zeros((11, 60, 60), bool)
+    mask[0], mask[10] = disc((60, 60), (12, 15), 5), disc((60, 60), (47, 35), 5)
+    result = interpolate(mask, (2, 0.7, 0.7)).mask
+    for plane in range(11):
+        centre = np.argwhere(result[plane]).mean(axis=0)
+        assert np.allclose(centre, (12 + 3.5 * plane, 15 + 2 * plane), atol=0.51)
+        assert result[plane].sum() == mask[0].sum()
+
+
+def test_pieces_that_stay_in_place_do_not_wander_when_one_comes_to_them() -> None:
+    mask = np.zeros((5, 30, 60), bool)
+    mask[0] = disc((30, 60), (15, 12), 6)
+    mask[4] = disc((30, 60), (15, 12), 6) | disc((30, 60), (15, 45), 6)
+    middle = interpolate(mask, (1, 1, 1)).mask[2]
+    assert np.array_equal(middle[:, :25], mask[0][:, :25])
+
+
+def test_spacing_within_the_plane_counts() -> None:
+    """Half of the way between two rectangles, in mm, whatever the voxels are."""
+    mask = np.zeros((3, 40, 40), bool)
+    mask[0, 10:30, 10:30] = True
+    mask[2, 14:26, 18:22] = True
+    rows, columns = np.nonzero(interpolate(mask, (1, 2.0, 1.0)).mask[1])
+    assert (rows.min(), rows.max()) == (12, 27)
+    assert (columns.min(), columns.max()) == (14, 25)
+
+
+def test_only_between_marked_planes_is_drawn_anew() -> None:
+    mask = np.zeros((9, 20, 20), bool)
+    for plane in range(9):
+        mask[plane] = disc((20, 20), (10, 10), 6)
+    mask[2:6] = False
+    mask[3, 0, 0] = True  # a slip of the brush
+    mask[7] = False
+    marked = interpolate(mask, (1, 1, 1), between=[6, 1]).mask
+    assert not marked[7].any()
+    assert np.array_equal(marked[3], mask[1])
+    gaps = interpolate(mask, (1, 1, 1)).mask
+    assert gaps[3, 0, 0]
+    assert np.array_equal(gaps[7], mask[8])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"between": [2]}, "fewer than two"),
+        ({"between": [0, 99]}, "planes run from 0 to 4"),
+        ({"between": [-1, 2]}, "planes run from 0 to 4"),
+        ({"between": [0, 3]}, "nothing is drawn in plane 3"),
+        ({"axis": 3}, "no axis 3"),
+    ],
+)
+def test_planes_that_cannot_be_meant_are_refused(options, words) -> None:
+    mask = np.zeros((5, 4, 4), bool)
+    mask[[0, 2]] = True
+    with pytest.raises(ValueError, match=words):
+        interpolate(mask, SPACING, **options)
+
+
+# -- outlines --------------------------------------------------------------------------------------
+
+
+def distances(from_mask, spacing) -> np.ndarray:
+    """Of each voxel from the nearest one of a mask, by brute force."""
+    at = np.moveaxis(np.indices(from_mask.shape), 0, -1) * spacing
+    lit = np.argwhere(from_mask) * spacing
+    if not len(lit):
+        return np.full(from_mask.shape, np.inf)
+    return np.linalg.norm(at[..., None, :] - lit, axis=-1).min(axis=-1)
+
+
+spacings = st.tuples(*[st.sampled_from([0.5, 0.7, 1.0, 2.5])] * 3)
+reaches = st.sampled_from([0.0, 0.6, 1.0, 1.4, 2.5, 3.0])
+
+
+@quickly
+@given(masks, spacings, reaches)
+def test_growing_and_shrinking_go_by_millimetres(mask, spacing, by_mm) -> None:
+    limit = by_mm + 1e-5
+    grown = grow(mask, spacing, by_mm=by_mm)
+    assert np.array_equal(grown.mask, distances(mask, spacing) <= limit)
+    shrunk = shrink(mask, spacing, by_mm=by_mm)
+    assert np.array_equal(shrunk.mask, mask & (distances(~mask, spacing) > limit))
+
+
+def test_slabs_leave_no_seam(monkeypatch) -> None:
+    mask = ball((20, 12, 14), (10, 6, 7), 4, (1, 1.5, 1))
+    whole = grow(mask, (1, 1.5, 1), by_mm=4.0).mask, shrink(mask, (1, 1.5, 1), by_mm=4.0).mask
+    assert np.array_equal(whole[0], distances(mask, (1, 1.5, 1)) <= 4)
+    for slab in (1, 3, 100):
+        monkeypatch.setattr("napari_hirescam.review.editing.outlines._SLAB", slab)
+        assert np.array_equal(grow(mask, (1, 1.5, 1), by_mm=4.0).mask, whole[0])
+        assert np.array_equal(shrink(mask, (1, 1.5, 1), by_mm=4.0).mask, whole[1])
+
+
+def test_a_mask_that_the_scan_cuts_does_not_shrink_from_the_cut() -> None:
+    mask = np.zeros((6, 8, 8), bool)
+    mask[3:, 2:6, 2:6] = True
+    shrunk = shrink(mask, (1, 1, 1), by_mm=1).mask
+    assert np.array_equal(np.flatnonzero(shrunk.any(axis=(1, 2))), [4, 5])
+    full = np.ones((3, 3, 3), bool)
+    assert shrink(full, (1, 1, 1), by_mm=2).mask.all()
+    assert smooth(full, (1, 1, 1), width_mm=2).mask.all()
+
+
+def test_smoothing_takes_the_jags_off_and_keeps_the_volume() -> None:
+    spacing = (2.0, 1.0, 1.0)
+    sound = ball((24, 48, 48), (12, 24, 24), 17, spacing)
+    jagged = sound.copy()
+    for plane in range(0, 24, 2):  # every other slice is a voxel larger
+        jagged[plane] = grow(sound[plane][None], spacing, by_mm=1.5).mask[0]
+    result = smooth(jagged, spacing, width_mm=2.5)
+    assert result.mask.sum() == pytest.approx(jagged.sum(), rel=0.002)
+
+    def jumps(mask) -> float:
+        areas = mask.sum(axis=(1, 2)).astype(float)
+        return float(np.abs(np.diff(areas, 2)).sum())
+
+    assert jumps(result.mask) < 0.4 * jumps(jagged)
+    change = result.mask.sum() - jagged.sum()
+    assert f"(volume {change * 2 / 1000:+.2f} mL)" in result.words
+
+
+def test_smoothing_by_mm_rounds_all_axes_alike() -> None:
+    """A cube in mm stays alike in all three axes though its voxels are not cubes."""
+    spacing = (4.0, 1.0, 2.0)
+    mask = np.zeros((20, 80, 40), bool)
+    mask[6:14, 24:56, 12:28] = True  # 32 mm along each
+    result = smooth(mask, spacing, width_mm=4).mask
+    lit = [result.any(axis=tuple({0, 1, 2} - {k})).sum() * spacing[k] for k in range(3)]
+    assert max(lit) - min(lit) <= 4
+    assert not result[6, 24, 12]
+    assert result[10, 40, 20]
+
+
+@quickly
+@given(masks, st.sampled_from([0.3, 1.0, 4.0]))
+def test_smoothing_changes_the_volume_by_ties_alone(mask, width) -> None:
+    result = smooth(mask, SPACING, width_mm=width)
+    assert result.change.added - result.change.removed == result.mask.sum() - mask.sum()
+    if mask.all() or not mask.any():
+        assert not result.change
+
+
+# -- with another ----------------------------------------------------------------------------------
+
+
+@quickly
+@given(masks, st.data())
+def test_masks_combine_as_sets(mask, data) -> None:
+    other = data.draw(arrays(np.uint8, mask.shape, elements=st.integers(0, 2)))
+    assert np.array_equal(add(mask, SPACING, other).mask, mask | (other > 0))
+    assert np.array_equal(subtract(mask, SPACING, other).mask, mask & (other == 0))
+    assert np.array_equal(keep_common(mask, SPACING, other).mask, mask & (other > 0))
+
+
+def test_a_range_of_hu_holds_both_its_ends() -> None:
+    ct = np.array([-1000, -950, -700, -300, 40, 300], np.int16).reshape(1, 1, 6)
+    result = within_hu(np.ones((1, 1, 6), np.uint8), SPACING, ct, -950, -300)
+    assert result.mask.ravel().tolist() == [False, True, True, True, False, False]
+    assert result.words == "Restricted to -950 to -300 HU: 0.02 mL removed."
+    outside = np.array([np.nan, 0.0]).reshape(1, 1, 2)
+    assert within_hu(np.ones((1, 1, 2), bool), SPACING, outside, -5, 5).mask.sum() == 1
+
+
+# -- manners ---------------------------------------------------------------------------------------
+
+OPERATIONS = {
+    "keep_largest": keep_largest,
+    "remove_small": lambda *a, **k: remove_small(*a, smaller_than_ml=1, **k),
+    "fill_holes": fill_holes,
+    "interpolate": interpolate,
+    "smooth": smooth,
+    "grow": lambda *a, **k: grow(*a, by_mm=2, **k),
+    "shrink": lambda *a, **k: shrink(*a, by_mm=2, **k),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_nothing_changes_in_an_empty_mask_and_what_was_given_stays(name) -> None:
+    empty = np.zeros((4, 5, 6), np.uint8)
+    result = OPERATIONS[name](empty, SPACING)
+    assert not result.mask.any()
+    assert not result.change
+    assert result.words.endswith(": nothing changed.")
+    given = np.pad(np.ones((1, 2, 2), np.uint8), [(0, 3), (2, 2), (2, 2)])
+    given[3, 3, 3] = 1
+    kept = given.copy()
+    made = OPERATIONS[name](given, SPACING)
+    assert np.array_equal(given, kept)
+    assert made.mask.dtype == bool
+    assert isinstance(made.change, Change)
+    made.change.redo(kept)
+    assert np.array_equal(kept, made.mask)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_can_be_stopped(name) -> None:
+    mask = np.zeros((5, 5, 5), bool)
+    mask[[1, 3]] = True
+    with pytest.raises(Cancelled):
+        OPERATIONS[name](mask, SPACING, should_stop=lambda: True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda m: keep_largest(m, SPACING, count=0),
+        lambda m: remove_small(m, SPACING, smaller_than_ml=-1),
+        lambda m: remove_small(m, SPACING, smaller_than_ml=float("nan")),
+        lambda m: fill_holes(m, SPACING, axis=3),
+        lambda m: smooth(m, SPACING, width_mm=0),
+        lambda m: grow(m, SPACING, by_mm=-1),
+        lambda m: shrink(m, SPACING, by_mm=float("nan")),
+        lambda m: within_hu(m, SPACING, m, 5, 4),
+        lambda m: add(m, SPACING, m[:1]),
+    ],
+)
+def test_what_makes_no_sense_is_refused(wrong) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        wrong(np.ones((3, 3, 3), bool))
