@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from napari_hirescam.review.event import Edit
-from napari_hirescam.review.form import Decision
+from napari_hirescam.errors import ReviewError
+from napari_hirescam.review.event import Edit, Verdict
+from napari_hirescam.review.form import DECISIONS, Decision
 from napari_hirescam.review.review_file import ReviewFile
 
 
@@ -60,4 +62,111 @@ def decided(*reviews: ReviewFile, rule: str = "strictest") -> Mapping[tuple[str,
     ReviewError
         No such reader; or the review that one of them adjudicates is not among them.
     """
-    raise NotImplementedError
+    names = {review.plan.name for review in reviews}
+    for review in reviews:
+        settled = review.plan.adjudicates
+        if settled and settled not in names:
+            raise ReviewError(
+                review.path,
+                f"it settles the disagreements of the review {settled!r}, which is not there",
+                "Give that review too",
+            )
+    first = [review for review in reviews if not review.plan.adjudicates]
+    _require_reader(first, rule)
+    found = _settled(_answers(first), rule)
+    for review in sorted(reviews, key=lambda one: _depth(one, reviews)):
+        if review.plan.adjudicates:
+            by_whom = rule if rule in ("majority", *review.readers) else "strictest"
+            for key, what in _settled(_answers([review]), by_whom).items():
+                if what.decision is not None:
+                    found[key] = replace(what, adjudicated=True)
+    return found
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What one reader said of one mask, in one review."""
+
+    review: ReviewFile
+    verdict: Verdict
+
+
+def _answers(reviews: Sequence[ReviewFile]) -> dict[tuple[str, str], list[_Answer]]:
+    """(case, organ) -> who said what; empty lists for what nobody touched."""
+    answers: dict[tuple[str, str], list[_Answer]] = {}
+    for review in reviews:
+        keys = {
+            item.number: (item.case, item.target)
+            for item in review.items()
+            if item.kind == "mask" and item.repeat_of is None
+        }
+        for key in keys.values():
+            answers.setdefault(key, [])
+        for verdict in review.verdicts():
+            if verdict.item in keys:
+                answers[keys[verdict.item]].append(_Answer(review, verdict))
+    return answers
+
+
+def _settled(
+    answers: Mapping[tuple[str, str], Sequence[_Answer]], rule: str
+) -> dict[tuple[str, str], Decided]:
+    found = {}
+    for key, given in answers.items():
+        counting = [one for one in given if rule in ("strictest", "majority", one.verdict.reader)]
+        final = [one for one in counting if one.verdict.done and one.verdict.decision is not None]
+        found[key] = _one_of(final, rule) if final else _undecided(counting)
+    return found
+
+
+def _undecided(given: Sequence[_Answer]) -> Decided:
+    reasons = [one.verdict.unreadable for one in given if one.verdict.unreadable]
+    return Decided(None, unreadable=reasons[0] if reasons else "")
+
+
+def _one_of(final: Sequence[_Answer], rule: str) -> Decided:
+    decisions = [one.verdict.decision for one in final if one.verdict.decision is not None]
+    often = Counter(decisions)
+    most = max(often.values()) if rule == "majority" else 0
+    decision = max((one for one, times in often.items() if times >= most), key=DECISIONS.index)
+    behind = sorted(
+        (one for one in final if one.verdict.decision == decision), key=_when, reverse=True
+    )
+    edits = [one.verdict.edit for one in behind if one.verdict.edit is not None]
+    return Decided(
+        decision=decision,
+        edit=edits[0] if edits and decision == "use" else None,
+        readers=tuple(sorted({one.verdict.reader for one in final})),
+        mask_sha256=_mask_seen(behind[0]),
+    )
+
+
+def _when(answer: _Answer) -> float:
+    return answer.verdict.last.timestamp() if answer.verdict.last is not None else 0.0
+
+
+def _mask_seen(answer: _Answer) -> str:
+    """SHA-256 of the mask that the reader saw last."""
+    events = answer.review.history(answer.verdict.item, answer.verdict.reader)
+    return next((one.mask_sha256 for one in reversed(events) if one.mask_sha256), "")
+
+
+def _require_reader(reviews: Sequence[ReviewFile], rule: str) -> None:
+    known = sorted({reader for review in reviews for reader in review.readers})
+    if rule not in ("strictest", "majority", *known):
+        raise ReviewError(
+            "rule",
+            f"there is no reader {rule!r}",
+            f"Use strictest, majority or one of the readers: {', '.join(known) or 'none yet'}",
+        )
+
+
+def _depth(review: ReviewFile, reviews: Sequence[ReviewFile]) -> int:
+    """How many adjudications lie below one; of one that goes round in a circle, all."""
+    depth = 0
+    settled = review.plan.adjudicates
+    while settled and depth < len(reviews):
+        depth += 1
+        below = next(one for one in reviews if one.plan.name == settled)
+        settled = below.plan.adjudicates
+    return depth

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_hirescam.errors import Cancelled, ReviewError
+from napari_hirescam.review.answers import require_plan
 from napari_hirescam.review.form import Plan
 from napari_hirescam.review.item import Item, MaskFacts
 from napari_hirescam.review.review_file import ReviewFile
@@ -72,10 +73,9 @@ def create_review(
         `should_stop` said so.
     """
     place = Path(path).expanduser().absolute()
+    # What makes no sense is said before anything slow.
     _refuse_place(place)
-    if not plan.name.strip():
-        raise ReviewError("name", "the review has none", "Give it one, for titles and reports")
-    arrange(work_list.items[:1], plan, {})  # what makes no sense is said before anything slow
+    require_plan(plan, place)
     facts: dict[int, MaskFacts] = {}
     if check or plan.order == "worst_first":
         masks = [item for item in work_list.items if item.kind == "mask"]
@@ -125,8 +125,8 @@ def check_all(
     groups = [list(same) for _, same in groupby(by_ct, key=lambda item: (item.ct, item.series))]
     processes = min(workers or min(_cores(), _MOST_PROCESSES), len(groups))
     if processes <= 1:
-        found = check_items(by_ct, progress=progress, should_stop=should_stop)
-        return {item.number: facts for item, facts in found}
+        checked = check_items(by_ct, progress=progress, should_stop=should_stop)
+        return {item.number: found for item, found in checked}
     facts: dict[int, MaskFacts] = {}
     # Forking a process that has threads, as a window has, may lock up.
     context = multiprocessing.get_context("spawn")
