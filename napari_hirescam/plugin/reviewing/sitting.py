@@ -283,19 +283,22 @@ class Sitting:
 def _with(verdict: Verdict, one: Unsaved) -> Verdict:
     """Lay an answer that is not saved over what is."""
     value = one.value
-    changes: dict[str, Any] = {
-        "rating": {"rating": value},
-        "reasons": {"reasons": tuple(value or ())},
-        "decision": {"decision": value},
-        "comment": {"comment": value or ""},
-        "flag": {"flagged": bool(value)},
-        "unreadable": {"unreadable": value or ""},
-        "done": {"done": True},
-        "reopened": {"done": False},
-    }.get(one.kind, {})
-    if one.kind == "answer":
-        answers = {key: said for key, said in verdict.answers.items() if key != one.about}
-        if value is not None:
-            answers[one.about] = value
-        changes = {"answers": answers}
-    return replace(verdict, **changes)
+    match one.kind:
+        case "rating":
+            return replace(verdict, rating=value)
+        case "reasons":
+            return replace(verdict, reasons=tuple(value or ()))
+        case "decision":
+            return replace(verdict, decision=value)
+        case "answer":
+            answers = {key: said for key, said in verdict.answers.items() if key != one.about}
+            return replace(verdict, answers=answers | ({} if value is None else {one.about: value}))
+        case "comment":
+            return replace(verdict, comment=value or "")
+        case "flag":
+            return replace(verdict, flagged=bool(value))
+        case "unreadable":
+            return replace(verdict, unreadable=value or "")
+        case "done" | "reopened":
+            return replace(verdict, done=one.kind == "done")
+    return verdict
