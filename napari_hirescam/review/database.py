@@ -183,6 +183,8 @@ def plain_faults(
     """
     try:
         yield
+    except sqlite3.ProgrammingError:
+        raise  # ours, not the file's: it was closed before
     except sqlite3.Error as exc:
         raise ReviewError(file, *_words(exc, kind, who)) from exc
 
@@ -242,17 +244,23 @@ def require_no_leftovers(file: Path) -> None:
 
 
 def flush(file: Path) -> None:
-    """See that a file, and its name in its folder, are on the disk."""
-    places = [file] if os.name == "nt" else [file, file.parent]
-    for place in places:
-        handle = os.open(place, os.O_RDWR if place == file else os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        except OSError as exc:
-            if exc.errno != errno.EINVAL or place == file:  # some drives flush no folders
-                raise
-        finally:
-            os.close(handle)
+    """See that a file that nobody has open is on the disk."""
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def flush_name(file: Path) -> None:
+    """See that a file's name in its folder is on the disk, where a system does that."""
+    if os.name == "nt":
+        return
+    handle = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:  # some drives flush no folders
+            raise
+    finally:
+        os.close(handle)
 
 
 def _beside(file: Path, end: str) -> Path:

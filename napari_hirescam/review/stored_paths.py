@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 #: So many folders above the review's own still count as near it.
 _NEAR = 3
+#: From the root, or from a drive of Windows on, wherever this runs.
+_WHOLE = re.compile(r"/|[A-Za-z]:[/\\]")
 
 
 class StoredPaths:
@@ -43,6 +46,6 @@ class StoredPaths:
 
     def to_path(self, text: str) -> Path:
         """Give the path that was written, from where the review lies now."""
-        if PureWindowsPath(text).is_absolute():
-            return Path(text)  # from a drive of Windows on, wherever this runs
-        return Path(os.path.normpath(self._folder / text))
+        if _WHOLE.match(text):
+            return Path(text)
+        return Path(os.path.normpath(f"{self._folder}/{text}"))

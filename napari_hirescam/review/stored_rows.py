@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from napari_hirescam.errors import ReviewError
 from napari_hirescam.review.event import Edit, Event, Verdict
 from napari_hirescam.review.form import Blinding, Form, Plan, Scale, YesNoQuestion
 from napari_hirescam.review.item import CheckFinding, Item, MaskFacts
@@ -33,15 +35,22 @@ def plan_to_text(plan: Plan) -> str:
     return json.dumps(asdict(plan))
 
 
-def plan_from_text(text: str) -> Plan:
-    """Read a plan.
+def read_plan(connection: sqlite3.Connection, file: Path) -> Plan:
+    """Read the plan of a review.
 
     Raises
     ------
-    KeyError, TypeError, ValueError
+    ReviewError
         It is none.
     """
-    told = json.loads(text)
+    row = connection.execute("SELECT content FROM plan").fetchone()
+    try:
+        return _plan(json.loads(row[0]))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ReviewError(file, "its plan cannot be read", "restore it from a copy") from exc
+
+
+def _plan(told: dict[str, Any]) -> Plan:
     form = told.pop("form")
     scales = {
         kind: Scale(form[kind]["question"], tuple(form[kind]["captions"]))
@@ -115,7 +124,7 @@ def facts_to_row(item: int, facts: MaskFacts) -> tuple[Any, ...]:
     )
 
 
-def facts_from_row(row: Sequence[Any]) -> MaskFacts:
+def facts_from_row(row: Sequence[Any], _: StoredPaths) -> MaskFacts:
     """Read facts, without the item."""
     volume, surface, mean = (math.nan if figure is None else figure for figure in row[:3])
     findings, notes = row[3:]
