@@ -97,7 +97,7 @@ class MapLayers:
             if layer is None:
                 layer = self._viewer.add_layer(Image(**options))
             else:
-                _update(layer, options)
+                rewrite_layer(layer, options)
             self._layers[key] = layer
         for layer in self._spare:
             _retire(layer)
@@ -190,7 +190,8 @@ def _retire(layer: Image) -> None:
     layer.name = _UNUSED
 
 
-def _update(layer: Image, options: dict[str, Any]) -> None:
+def rewrite_layer(layer: Image, options: dict[str, Any]) -> None:
+    """Have a layer show another map, as `describe_layer` describes it."""
     layer.data = options["data"]
     # Each of these makes napari slice and draw anew, changed or not.
     for name in ("scale", "translate"):

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QMouseEvent, QPaintEvent, QWheelEvent
 
     from napari_hirescam.plugin.reviewing.planes import Plane
-    from napari_hirescam.volume import FloatArray
 
 CROSSHAIR_COLOUR = "#5ec8ff"
 #: Pixels around the place that the crosshair leaves free.
@@ -49,7 +48,7 @@ class PlaneView(QWidget):
     plane
         Which one.
     layers
-        Gives the images and labels to draw, the lowest first.
+        Gives the images and labels that are shown, the lowest first.
     """
 
     #: Carries the (I, P, L) mm that were pointed at.
@@ -148,7 +147,7 @@ class PlaneView(QWidget):
             return
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         to_pixels = self._transform()
-        drawn = [layer for layer in self._layers() if layer.visible]
+        drawn = self._layers()
         for gone in self._pictures.keys() - set(drawn):
             del self._pictures[gone]
         for layer in drawn:
@@ -282,8 +281,9 @@ class PlaneView(QWidget):
         ):
             _shadowed(painter, frame, where, text, _LETTER_COLOUR)
         painter.setFont(_font(_NAME_POINTS))
-        corner = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop
-        _shadowed(painter, frame, corner, f"{self.plane.name}  {self.caption}", _NAME_COLOUR)
+        left = Qt.AlignmentFlag.AlignLeft
+        _shadowed(painter, frame, left | Qt.AlignmentFlag.AlignTop, self.plane.name, _NAME_COLOUR)
+        _shadowed(painter, frame, left | Qt.AlignmentFlag.AlignBottom, self.caption, _NAME_COLOUR)
 
 
 def _font(points: int) -> QFont:
@@ -302,9 +302,7 @@ def _shadowed(
     painter.drawText(frame, where, text)
 
 
-def _draw(
-    painter: QPainter, to_pixels: QTransform, picture: LayerPicture, opacity: float
-) -> None:
+def _draw(painter: QPainter, to_pixels: QTransform, picture: LayerPicture, opacity: float) -> None:
     painter.setOpacity(opacity)
     if picture.image is not None:
         painter.drawImage(to_pixels.mapRect(picture.place), picture.image)
