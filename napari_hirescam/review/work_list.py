@@ -17,6 +17,8 @@ from napari_hirescam.review.mask_organs import ToldOrgans
 from napari_hirescam.review.table_columns import Recognised, Role, recognise
 from napari_hirescam.review.table_rows import read_entries
 
+__all__ = ["Problem", "WorkList", "plan_items"]
+
 _MOST_NAMED = 3
 _BETWEEN_NEWS = 64
 
