@@ -53,7 +53,7 @@ def test_ratings_two_steps_apart_and_other_decisions_are_disagreements(review):
     assert [each.apart for each in found] == [2, 0]
     assert [each.decisions_differ for each in found] == [False, True]
     assert found[0].words == "ratings 5 and 3"
-    assert found[1].words == "exclude or resegment"
+    assert found[1].words == "exclude or re-segment"
     assert [verdict.reader for verdict in found[0].verdicts] == ["ann", "ben"]
 
 
@@ -82,7 +82,7 @@ def test_a_new_review_holds_the_items_with_both_answers_and_no_names(review, tmp
         assert [settles(item) for item in items] == [2, 3]
         assert sorted(answers_of(items[1]).values()) == [
             '2 (major edits); exclude; leaks into airways or bowel; "into the stomach"',
-            "2 (major edits); resegment",
+            "2 (major edits); re-segment",
         ]
         assert set(answers_of(items[1])) == {"reader 1", "reader 2"}
         assert items[0].about["site"] == "A"

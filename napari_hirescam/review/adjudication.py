@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -13,10 +13,11 @@ from napari_hirescam.errors import ReviewError
 from napari_hirescam.review.asked import by_item_and_reader
 from napari_hirescam.review.edited_masks import edits_folder
 from napari_hirescam.review.event import Edit, Verdict
-from napari_hirescam.review.form import Blinding, Form
+from napari_hirescam.review.form import Blinding
 from napari_hirescam.review.item import Item
 from napari_hirescam.review.results import known_readers
 from napari_hirescam.review.review_file import ReviewFile
+from napari_hirescam.review.words import DECISION_WORDS, verdict_words
 from napari_hirescam.safe_write import Section, write_file
 
 #: Ratings this far apart are settled by somebody.
@@ -53,7 +54,7 @@ class Disagreement:
         if self.apart:
             parts.append(f"ratings {' and '.join(ratings)}")
         if self.decisions_differ:
-            given = (str(v.decision) for v in self.verdicts if v.decision is not None)
+            given = (DECISION_WORDS[v.decision] for v in self.verdicts if v.decision is not None)
             parts.append(" or ".join(dict.fromkeys(given)))
         return "; ".join(parts)
 
@@ -159,7 +160,7 @@ def adjudication_review(
         about = _shown_about(each.item, review.plan.blinding)
         about[_OF_ITEM] = str(each.item.number)
         for k, verdict in enumerate(said, start=1):
-            about[f"reader {k}"] = _in_words(verdict, review.plan.form, each.item)
+            about[f"reader {k}"] = verdict_words(each.item, verdict, review.plan.form)
             if verdict.edit is not None:
                 copy = edits_folder(file.resolve()) / f"{number:05d}_reader_{k}.nii.gz"
                 copies.append((verdict.edit.file, copy))
@@ -210,26 +211,6 @@ def _shown_about(item: Item, blinding: Blinding) -> dict[str, str]:
     if blinding.names or blinding.scores:
         return {}
     return {key: text for key, text in item.about.items() if not key.startswith("reader ")}
-
-
-def _in_words(verdict: Verdict, form: Form, item: Item) -> str:
-    scale = form.mask if item.kind == "mask" else form.attention
-    parts = []
-    if verdict.rating is not None:
-        parts.append(f"{verdict.rating} ({scale.captions[verdict.rating - 1]})")
-    if verdict.decision is not None:
-        parts.append(verdict.decision)
-    parts += [form.reasons.get(reason, reason) for reason in verdict.reasons]
-    parts += _answers(verdict.answers)
-    if verdict.edit is not None:
-        parts.append("edited")
-    if verdict.comment:
-        parts.append(f'"{verdict.comment}"')
-    return "; ".join(parts)
-
-
-def _answers(answers: Mapping[str, bool]) -> list[str]:
-    return [f"{key}: {'yes' if answer else 'no'}" for key, answer in answers.items()]
 
 
 def _copy(source: Path, copy: Path) -> None:

@@ -13,12 +13,12 @@ from napari_hirescam.review.edit_comparisons import EditComparison, compare_edit
 from napari_hirescam.review.event import Verdict
 from napari_hirescam.review.form import Plan
 from napari_hirescam.review.item import Item
+from napari_hirescam.review.progress_part import WHOLE, part_of
 from napari_hirescam.review.reader_agreement import AgreementFigure, agreement_figures
 from napari_hirescam.review.reader_counts import ReaderCount, reader_counts
 from napari_hirescam.review.review_file import ReviewFile
 
 _INSTALL = 'install with: pip install "napari-hirescam[review]"'
-_WHOLE = 1000
 # Of the progress: figures take seconds, reading CTs for their edited masks minutes.
 _AGREEMENT_SHARE = 100
 
@@ -119,7 +119,7 @@ def results(
             chosen,
             n_replicates=n_replicates,
             seed=seed,
-            progress=_part(progress, 0, _AGREEMENT_SHARE),
+            progress=part_of(progress, 0, _AGREEMENT_SHARE),
             should_stop=should_stop,
         )
     compared: tuple[EditComparison, ...] = ()
@@ -128,11 +128,11 @@ def results(
             items,
             verdict_of,
             chosen,
-            progress=_part(progress, _AGREEMENT_SHARE, _WHOLE),
+            progress=part_of(progress, _AGREEMENT_SHARE, WHOLE),
             should_stop=should_stop,
         )
     if progress is not None:
-        progress(_WHOLE, _WHOLE)
+        progress(WHOLE, WHOLE)
     return Results(
         plan=review.plan,
         items=items,
@@ -187,15 +187,3 @@ def _what_is_left_out(
         if open_:
             notes.append(f"{open_} answers of {reader} are not final and are left out")
     return tuple(notes)
-
-
-def _part(
-    progress: Callable[[int, int], None] | None, first: int, last: int
-) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-
-    def part(done: int, total: int) -> None:
-        progress(first + round((last - first) * done / max(total, 1)), _WHOLE)
-
-    return part
