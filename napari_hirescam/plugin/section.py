@@ -104,7 +104,7 @@ def scrolled_column(widgets: Iterable[QWidget], stretched: QWidget) -> QScrollAr
         column.addWidget(widget, 1 if widget is stretched else 0)
     for label in content.findChildren(QLabel):
         if label.wordWrap():
-            _fit_into_column(label)
+            let_cut(label)
     scroll = QScrollArea()
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QFrame.Shape.NoFrame)
@@ -113,7 +113,7 @@ def scrolled_column(widgets: Iterable[QWidget], stretched: QWidget) -> QScrollAr
     return scroll
 
 
-def _fit_into_column(label: QLabel) -> None:
+def let_cut(label: QLabel) -> None:
     """Do not let one long word, a UID or a path, make the column wider than its dock."""
     policy = label.sizePolicy()
     policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)

@@ -6,7 +6,9 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_hirescam.plugin.section import let_cut
 
 if TYPE_CHECKING:
     from napari_hirescam.review.item import MaskFacts
@@ -64,7 +66,7 @@ class ChecksPanel(QWidget):
             words.setWordWrap(True)
             words.setStyleSheet(f"color: {_ALARM if alarm else _REMARK};")
             words.setToolTip(f"{CHECKS.get(finding.check, finding.check)}")
-            words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+            let_cut(words)
             grid.addWidget(words, row, 0)
             if finding.place_mm is None:
                 continue

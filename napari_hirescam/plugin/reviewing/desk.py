@@ -63,7 +63,6 @@ class Desk(QWidget):
         # Whether an unreadable item is skipped: not if it was asked for by itself.
         self._skips = True
         self._words = ""
-        self._map_shown = False
 
         self.tabs = QTabWidget()
         self.tabs.addTab(self.page, "Item")
@@ -86,6 +85,7 @@ class Desk(QWidget):
         page.attention_asked.connect(self.toggle_attention)
         page.finish_asked.connect(self._on_finish_asked)
         page.checks.jumped.connect(self.views.go_to)
+        page.settling.taken.connect(lambda edit: self.answer("edit", edit))
         page.unsaved.acted.connect(self._save_again)
         self.list.chosen.connect(self._on_chosen)
         self.loader.loaded.connect(self._on_loaded)
@@ -209,10 +209,8 @@ class Desk(QWidget):
         self.loaded = loaded
         self._unreadable_in_a_row = 0
         self.views.show(loaded)
-        self._map_shown = loaded.item.kind == "attention"
-        self.page.attention.setChecked(self._map_shown)
-        if self._map_shown:
-            self.views.show_attention(True)
+        self.views.show_attention(loaded.item.kind == "attention")
+        self.page.attention.setChecked(self.views.attention_on)
         self.sitting.seen(loaded.mask_sha256)
         self.page.form.setEnabled(True)
         notes = loaded.notes if self.sitting.shows_names() else ()
@@ -270,9 +268,8 @@ class Desk(QWidget):
     def toggle_attention(self) -> None:
         """Show or hide the map of attention."""
         if self.loaded is not None and not self.page.attention.isHidden():
-            self._map_shown = not self._map_shown
-            self.views.show_attention(self._map_shown)
-            self.page.attention.setChecked(self._map_shown)
+            self.views.show_attention(not self.views.attention_on)
+            self.page.attention.setChecked(self.views.attention_on)
 
     def _step_slice(self, step: int) -> None:
         dims = self._viewer.dims
@@ -356,11 +353,15 @@ class Desk(QWidget):
             "previous": self.previous,
             "following": self.following,
             "edit": self.edit,
+            "take 1": lambda: self.page.settling.take(0),
+            "take 2": lambda: self.page.settling.take(1),
             "flag": lambda: self._if_shown(form.toggle_flag),
             "comment": self._enter_comment,
             "headwards": lambda: self._step_slice(-1),
             "footwards": lambda: self._step_slice(1),
             "mask": self.views.toggle_mask,
+            "surface": self.views.toggle_3d,
+            "others": self.views.toggle_others,
             "next place": lambda: checks.step(1),
             "previous place": lambda: checks.step(-1),
             "attention": self.toggle_attention,

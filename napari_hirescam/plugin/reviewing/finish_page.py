@@ -26,6 +26,7 @@ from napari_hirescam.plugin.reviewing.item_page import Notice, duration
 if TYPE_CHECKING:
     from napari_hirescam.errors import HirescamError
     from napari_hirescam.plugin.reviewing.sitting import Sitting
+    from napari_hirescam.review.export import Exported
 
 
 class FinishPage(QWidget):
@@ -69,12 +70,12 @@ class FinishPage(QWidget):
         form.addRow("Results to", _side_by_side(self.folder, self.report))
         form.addRow("New review", _side_by_side(self.settling, self.settle_button))
         layout = QVBoxLayout(self)
-        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
         for widget in (self.summary, self.back):
             layout.addWidget(widget)
         layout.addLayout(form)
         for widget in (self.bar, self.notice, self.leave):
             layout.addWidget(widget)
+        layout.addStretch(1)
         self._current = CurrentJob()
         self.destroyed.connect(self._current.abandon)
         self._review = Path()
@@ -120,12 +121,14 @@ class FinishPage(QWidget):
         """Write tables, agreement and report of all readers."""
         review, folder = self._review, Path(self.folder.text().strip()).expanduser()
 
-        def work(progress: Progress, should_stop: ShouldStop) -> Any:
-            from napari_hirescam.review.report import write_report
+        def work(progress: Progress, should_stop: ShouldStop) -> Exported:
+            from napari_hirescam.review.export import export_results
             from napari_hirescam.review.review_file import ReviewFile
 
             with ReviewFile.open(review) as opened:
-                return write_report(opened, folder, progress=progress, should_stop=should_stop)
+                return export_results(
+                    opened, folder, overwrite=True, progress=progress, should_stop=should_stop
+                )
 
         self._start(work, "the report", self._on_report)
 
@@ -166,9 +169,12 @@ class FinishPage(QWidget):
         self.bar.setRange(0, total)
         self.bar.setValue(done)
 
-    def _on_report(self, page: Path) -> None:
-        self._page = page
-        self.notice.say(f"Written to {page.parent}.", button="Show")
+    def _on_report(self, exported: Exported) -> None:
+        pages = [file for file in exported.files if file.suffix == ".html"]
+        self._page = pages[0] if pages else None
+        notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in exported.notes)
+        words = f"{len(exported.files)} files are in {exported.folder}.{notes}"
+        self.notice.say(words, button="Show" if pages else "")
 
     def _on_settling(self, path: Path) -> None:
         self.open_asked.emit(path)

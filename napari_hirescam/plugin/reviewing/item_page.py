@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -21,7 +20,8 @@ from qtpy.QtWidgets import (
 from napari_hirescam.plugin.reviewing.checks_panel import ChecksPanel
 from napari_hirescam.plugin.reviewing.form_panel import FormPanel
 from napari_hirescam.plugin.reviewing.history_text import history_lines, others_lines
-from napari_hirescam.plugin.section import Section
+from napari_hirescam.plugin.reviewing.settle_panel import SettlePanel
+from napari_hirescam.plugin.section import Section, let_cut
 
 if TYPE_CHECKING:
     from napari_hirescam.plugin.reviewing.sitting import Sitting
@@ -42,7 +42,7 @@ class Notice(QWidget):
         self.label = QLabel()
         self.label.setWordWrap(True)
         self.label.setTextFormat(Qt.TextFormat.PlainText)
-        self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        let_cut(self.label)
         self.button = QPushButton()
         self.button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.button.clicked.connect(lambda _down: self.acted.emit())
@@ -91,11 +91,12 @@ class ItemPage(QWidget):
         self.about.setWordWrap(True)
         self.about.setStyleSheet("color: gray;")
         for label in (self.title, self.about):
-            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+            let_cut(label)
         self.bar = QProgressBar()
         self.bar.setMaximumHeight(16)
         self.unsaved = Notice()
         self.notice = Notice()
+        self.settling = SettlePanel()
         self.form = FormPanel()
         self.checks = ChecksPanel()
         self.checks_section = Section(
@@ -113,7 +114,7 @@ class ItemPage(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 2, 0)
         column.setSpacing(5)
-        for widget in (self.form, self.checks_section, self.history_section):
+        for widget in (self.settling, self.form, self.checks_section, self.history_section):
             column.addWidget(widget)
         column.addStretch(1)
         self._scroll = QScrollArea()
@@ -158,7 +159,7 @@ class ItemPage(QWidget):
         name = f"{item.case}  ·  " if sitting.shows_names() else ""
         self.title.setText(f"{place}:  {name}{what}")
         shown = sitting.shows_names() and sitting.shows_checks()
-        about = "  ·  ".join(f"{key}: {value}" for key, value in item.about.items() if value)
+        about = "  ·  ".join(f"{key}: {value}" for key, value in sitting.about().items())
         self.about.setText(about)
         self.about.setVisible(shown and bool(about))
         self.form.ask(
@@ -167,6 +168,7 @@ class ItemPage(QWidget):
             sitting.questions(),
             decides=is_mask,
         )
+        self.settling.show_answers(*sitting.to_settle())
         self.edit.setVisible(is_mask)
         has_map = item.attention is not None or item.model is not None
         self.attention.setVisible(has_map)
@@ -186,7 +188,9 @@ class ItemPage(QWidget):
         lines = history_lines(sitting.history())
         self._history.setText("\n".join([*others, *lines]) or "Nothing was said yet.")
         self.history_section.set_summary(
-            f"{len(lines)} entries" + (f", {len(others)} of others" if others else "")
+            f"{len(lines)} "
+            + ("entry" if len(lines) == 1 else "entries")
+            + (f", {len(others)} of others" if others else "")
         )
         self.show_unsaved(sitting)
         self.show_progress(sitting.review.progress(sitting.reader))

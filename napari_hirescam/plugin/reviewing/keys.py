@@ -6,8 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from qtpy.QtCore import QObject, Qt
-from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QShortcut, QWidget
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QVBoxLayout,
+    QWidget,
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ KEYS: tuple[Key, ...] = (
     Key("next", "N", "done: next open item; an incomplete one stays open"),
     Key("previous", "P", "previous item of the list"),
     Key("following", "Shift+N", "following item of the list, open or not"),
+    Key("take 1", "T", "differences to settle: take over a corrected mask", "T, Shift+T"),
+    Key("take 2", "Shift+T"),
     Key("edit", "E", "correct the mask; E once more keeps the correction"),
     Key("flag", "F", "flag"),
     Key("comment", "C", "write a comment; Esc or Enter returns"),
@@ -57,6 +67,8 @@ KEYS: tuple[Key, ...] = (
     Key("mask", "Space", "mask on and off"),
     Key("next place", "]", "next suspicious place"),
     Key("previous place", "[", "previous suspicious place"),
+    Key("surface", "V", "the mask's surface in 3-D, and back to the planes"),
+    Key("others", "O", "outlines of the other organs of the mask's file, on and off"),
     Key("attention", "M", "map of attention on and off"),
     Key("list", "L", "work list, filter and search; Esc or Enter returns"),
     Key("keys", "?", "these keys"),
@@ -104,24 +116,34 @@ class ReviewKeys(QObject):
 
 
 class KeysDialog(QDialog):
-    """All keys in two columns."""
+    """All keys: those of an item, and those of a correction."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
+        from napari_hirescam.plugin.reviewing.edit_keys import EDIT_KEYS
+
         super().__init__(parent)
         self.setWindowTitle("Keys of the review")
-        grid = QGridLayout(self)
-        grid.setHorizontalSpacing(18)
-        explained = [key for key in KEYS if key.does]
-        for row, key in enumerate(explained):
-            name = QLabel(f"<b>{key.shown or key.sequence}</b>")
-            grid.addWidget(name, row, 0)
-            grid.addWidget(QLabel(key.does), row, 1)
-        note = QLabel(
-            "While a text field has the focus, keys write. While a mask is corrected, they belong "
-            "to the editor, which lists its own."
-        )
-        note.setWordWrap(True)
-        grid.addWidget(note, len(explained), 0, 1, 2)
+        reviewing = {key.shown or key.sequence: key.does for key in KEYS if key.does}
+        columns = QHBoxLayout()
+        columns.setSpacing(28)
+        columns.addLayout(_column("While an item is on the screen", reviewing))
+        columns.addLayout(_column("While a mask is corrected", EDIT_KEYS))
+        note = QLabel("While a text field has the focus, keys write; Esc or Enter leaves it.")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        grid.addWidget(buttons, len(explained) + 1, 0, 1, 2)
+        layout = QVBoxLayout(self)
+        layout.addLayout(columns)
+        layout.addWidget(note)
+        layout.addWidget(buttons)
+
+
+def _column(title: str, keys: Mapping[str, str]) -> QGridLayout:
+    grid = QGridLayout()
+    grid.setHorizontalSpacing(14)
+    grid.setVerticalSpacing(3)
+    grid.addWidget(QLabel(f"<b>{title}</b>"), 0, 0, 1, 2)
+    for row, (key, does) in enumerate(keys.items(), 1):
+        grid.addWidget(QLabel(f"<b>{key}</b>"), row, 0)
+        grid.addWidget(QLabel(does), row, 1)
+    grid.setRowStretch(len(keys) + 1, 1)
+    return grid

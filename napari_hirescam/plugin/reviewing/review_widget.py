@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari
 from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QMessageBox, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMessageBox, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_hirescam.errors import HirescamError
 from napari_hirescam.plugin.reviewing.finish_page import FinishPage
@@ -41,8 +42,8 @@ class ReviewWidget(QWidget):
         self.desk: Desk | None = None
         self._window: QWidget | None = None
         self._docked = False
-        self._open_files = _OpenFiles()
-        self.destroyed.connect(self._open_files.close)
+        self._last_things = _LastThings()
+        self.destroyed.connect(self._last_things.do)
         self._pages = QStackedWidget()
         self._pages.addWidget(self.start)
         self._pages.addWidget(self.finish)
@@ -50,6 +51,8 @@ class ReviewWidget(QWidget):
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self._pages)
         self.setMinimumWidth(_WIDTH)
+        # Else napari pushes it up and leaves the lower half of the dock empty.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.start.open_asked.connect(self.open)
         self.start.new_asked.connect(self.make)
         self.finish.back_asked.connect(self._go_back)
@@ -64,16 +67,17 @@ class ReviewWidget(QWidget):
 
         try:
             review = ReviewFile.open(path, patience_s=_PATIENCE_S)
-            self._open_files.add(review)
+            self._last_things.add(review.close)
             sitting = Sitting(review, _as_known(reader, review))
         except HirescamError as error:
-            self._open_files.close()
+            self._last_things.do()
             self._pages.setCurrentWidget(self.start)
             self.start.notice.say(str(error), trouble=True)
             return
         self.start.notice.clear()
         self.start.remember(review.path, sitting.reader)
         self.desk = Desk(self._viewer, sitting)
+        self._last_things.add(self.desk.views.abandon)
         self.desk.finish_asked.connect(self._show_finish)
         self._pages.addWidget(self.desk)
         self._pages.setCurrentWidget(self.desk)
@@ -105,7 +109,7 @@ class ReviewWidget(QWidget):
             return False
         desk, self.desk = self.desk, None
         desk.leave()
-        self._open_files.close()
+        self._last_things.do()
         self._pages.setCurrentWidget(self.start)
         self._pages.removeWidget(desk)
         desk.deleteLater()
@@ -143,7 +147,7 @@ class ReviewWidget(QWidget):
                 self._tell_lost()
                 desk, self.desk = self.desk, None
                 desk.leave()
-                self._open_files.close()
+                self._last_things.do()
         return bool(super().event(event))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: D102, N802
@@ -201,19 +205,19 @@ class ReviewWidget(QWidget):
             show_error(f"These answers could not be saved: {said}. {unsaved[0].why}")
 
 
-class _OpenFiles:
-    """Closes a review's file even where Qt has deleted the widget already."""
+class _LastThings:
+    """What must be done even where Qt has deleted the widget already: the window closes."""
 
     def __init__(self) -> None:
-        self._reviews: list[ReviewFile] = []
+        self._steps: list[Callable[[], None]] = []
 
-    def add(self, review: ReviewFile) -> None:
-        self._reviews.append(review)
+    def add(self, step: Callable[[], None]) -> None:
+        self._steps.append(step)
 
-    def close(self) -> None:
-        reviews, self._reviews = self._reviews, []
-        for review in reviews:
-            review.close()
+    def do(self) -> None:
+        steps, self._steps = self._steps, []
+        for step in steps:
+            step()
 
 
 def _as_known(reader: str, review: ReviewFile) -> str:

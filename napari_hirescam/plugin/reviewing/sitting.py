@@ -14,7 +14,7 @@ from napari_hirescam.errors import ReviewError
 from napari_hirescam.review.event import EventKind, Verdict
 
 if TYPE_CHECKING:
-    from napari_hirescam.review.event import Event
+    from napari_hirescam.review.event import Edit, Event
     from napari_hirescam.review.form import Scale, YesNoQuestion
     from napari_hirescam.review.item import Item
     from napari_hirescam.review.review_file import ReviewFile, Row, Status
@@ -224,6 +224,23 @@ class Sitting:
         """Give the yes/no questions that are asked of the item."""
         kind = self._item.kind if self._item is not None else "mask"
         return tuple(one for one in self.review.plan.form.questions if one.about == kind)
+
+    def about(self) -> dict[str, str]:
+        """Give what else the table told of the item."""
+        told = self._item.about if self._item is not None else {}
+        return {
+            key: text
+            for key, text in told.items()
+            if text and key != "of item" and not key.startswith("reader ")
+        }
+
+    def to_settle(self) -> tuple[dict[str, str], dict[str, Edit]]:
+        """Give what readers differed on, in words, and their corrected masks, by reader."""
+        from napari_hirescam.review.adjudication import answers_of, edits_of
+
+        if self._item is None or not self.review.plan.adjudicates:
+            return {}, {}
+        return answers_of(self._item), edits_of(self.review, self._item)
 
     def shows_checks(self) -> bool:
         """Tell whether the reader may see what the automatic checks found."""

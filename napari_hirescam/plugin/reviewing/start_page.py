@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.settings import get_plugin_settings
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -63,12 +63,12 @@ class StartPage(QWidget):
         self.new.clicked.connect(lambda _down: self.new_asked.emit(self.reader.text().strip()))
         self.notice = Notice()
         layout = QVBoxLayout(self)
-        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
         layout.addWidget(intro)
         layout.addLayout(form)
         layout.addWidget(self.open)
         layout.addWidget(self.new)
         layout.addWidget(self.notice)
+        layout.addStretch(1)
         self.reader.textChanged.connect(self._update)
         self.path.textChanged.connect(self._update)
         settings = review_settings()
