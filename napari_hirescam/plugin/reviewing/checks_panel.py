@@ -6,8 +6,9 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_hirescam.plugin.reviewing.rows import Rows
 from napari_hirescam.plugin.section import let_cut
 
 if TYPE_CHECKING:
@@ -30,11 +31,8 @@ class ChecksPanel(QWidget):
         super().__init__(parent)
         self._facts_line = QLabel()
         self._facts_line.setWordWrap(True)
-        self._findings = QWidget()
-        grid = QGridLayout(self._findings)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(2)
-        grid.setColumnStretch(0, 1)
+        self._findings = Rows()
+        self._findings.grid.setColumnStretch(0, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -59,7 +57,7 @@ class ChecksPanel(QWidget):
         self._facts_line.setToolTip("\n".join(facts.notes))
         alarms = sum(one.severity >= ALARM for one in facts.findings)
         self.summary = f"{alarms} found" if alarms else "nothing found"
-        grid = self._findings.layout()
+        grid = self._findings.grid
         for row, finding in enumerate(facts.findings):
             alarm = finding.severity >= ALARM
             words = QLabel(("▲ " if alarm else "· ") + finding.words)
@@ -92,12 +90,7 @@ class ChecksPanel(QWidget):
     def _clear(self) -> None:
         self._places, self._at = [], -1
         self._facts_line.setToolTip("")
-        grid = self._findings.layout()
-        while grid.count():
-            widget = grid.takeAt(0).widget()
-            if widget is not None:
-                widget.hide()
-                widget.deleteLater()
+        self._findings.clear()
 
 
 def _measures(facts: MaskFacts) -> str:

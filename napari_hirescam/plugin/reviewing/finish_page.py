@@ -70,8 +70,8 @@ class FinishPage(QWidget):
         form.addRow("Results to", _side_by_side(self.folder, self.report))
         form.addRow("New review", _side_by_side(self.settling, self.settle_button))
         layout = QVBoxLayout(self)
-        for widget in (self.summary, self.back):
-            layout.addWidget(widget)
+        layout.addWidget(self.summary)
+        layout.addWidget(self.back)
         layout.addLayout(form)
         for widget in (self.bar, self.notice, self.leave):
             layout.addWidget(widget)

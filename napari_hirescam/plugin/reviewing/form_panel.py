@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QApplication,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hirescam.plugin.reviewing.rows import Rows
 from napari_hirescam.review.form import Decision
 
 if TYPE_CHECKING:
@@ -50,13 +50,7 @@ class FormPanel(QWidget):
         self._question = QLabel()
         self._question.setWordWrap(True)
         self._question.setStyleSheet("font-weight: bold;")
-        self._steps = QWidget()
-        self._reasons = QWidget()
-        self._questions = QWidget()
-        for part in (self._steps, self._reasons, self._questions):
-            grid = QGridLayout(part)
-            grid.setContentsMargins(0, 0, 0, 0)
-            grid.setSpacing(2)
+        self._steps, self._reasons, self._questions = Rows(), Rows(), Rows()
         self.ratings: dict[int, QPushButton] = {}
         self.reasons: dict[str, QPushButton] = {}
         self.questions: dict[str, tuple[QPushButton, QPushButton]] = {}
@@ -193,7 +187,8 @@ class FormPanel(QWidget):
     # -- building ------------------------------------------------------------------------
 
     def _fill_steps(self, scale: Scale) -> dict[int, QPushButton]:
-        grid = _emptied(self._steps)
+        self._steps.clear()
+        grid = self._steps.grid
         buttons = {}
         for step, caption in enumerate(scale.captions, 1):
             button = _toggle(f"{step}   {caption}", f"{caption}  ({step})")
@@ -204,7 +199,8 @@ class FormPanel(QWidget):
         return buttons
 
     def _fill_reasons(self, reasons: Mapping[str, str]) -> dict[str, QPushButton]:
-        grid = _emptied(self._reasons)
+        self._reasons.clear()
+        grid = self._reasons.grid
         buttons = {}
         for place, (key, words) in enumerate(reasons.items()):
             tip = f"{words}  (Ctrl+{place + 1})" if place < len("123456789") else words
@@ -218,7 +214,8 @@ class FormPanel(QWidget):
     def _fill_questions(
         self, questions: tuple[YesNoQuestion, ...]
     ) -> dict[str, tuple[QPushButton, QPushButton]]:
-        grid = _emptied(self._questions)
+        self._questions.clear()
+        grid = self._questions.grid
         buttons = {}
         for place, question in enumerate(questions):
             words = QLabel(question.text)
@@ -290,13 +287,3 @@ def _toggle(text: str, tip: str) -> QPushButton:
 
 def _down(colour: str) -> str:
     return f" QPushButton:checked {{ background: {colour}; color: white; }}"
-
-
-def _emptied(part: QWidget) -> QGridLayout:
-    grid = part.layout()
-    while grid.count():
-        widget = grid.takeAt(0).widget()
-        if widget is not None:
-            widget.hide()
-            widget.deleteLater()
-    return grid

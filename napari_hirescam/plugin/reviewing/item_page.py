@@ -114,8 +114,8 @@ class ItemPage(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 2, 0)
         column.setSpacing(5)
-        for widget in (self.settling, self.form, self.checks_section, self.history_section):
-            column.addWidget(widget)
+        for part in (self.settling, self.form, self.checks_section, self.history_section):
+            column.addWidget(part)
         column.addStretch(1)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)

@@ -50,9 +50,9 @@ class NewReviewDialog(QDialog):
         self.notice = Notice()
         self.bar = QProgressBar()
         self.bar.hide()
-        self.create = QPushButton("&Create review")
-        self.create.setDefault(True)
-        self.create.clicked.connect(lambda _down: self.make())
+        self.create_button = QPushButton("&Create review")
+        self.create_button.setDefault(True)
+        self.create_button.clicked.connect(lambda _down: self.make())
         self.cancel = QPushButton("Cancel")
         self.cancel.clicked.connect(lambda _down: self._on_cancel())
         for button in (browse, self.cancel):
@@ -77,7 +77,7 @@ class NewReviewDialog(QDialog):
         buttons.addWidget(self.bar, 1)
         buttons.addStretch(1)
         buttons.addWidget(self.cancel)
-        buttons.addWidget(self.create)
+        buttons.addWidget(self.create_button)
         layout = QVBoxLayout(self)
         layout.addWidget(scroll, 1)
         layout.addWidget(self.notice)
@@ -192,7 +192,7 @@ class NewReviewDialog(QDialog):
 
     def _update(self) -> None:
         ready = self.source.recognised is not None and bool(self.out.text().strip())
-        self.create.setEnabled(ready and self._current.job is None)
+        self.create_button.setEnabled(ready and self._current.job is None)
 
     def _ask_out(self) -> None:
         name, _ = QFileDialog.getSaveFileName(

@@ -171,9 +171,9 @@ class ReviewWidget(QWidget):
 
     def _main_window(self) -> QWidget:
         """Find the window of the viewer; a dock that floats is one of its children."""
-        window = self.window()
-        while window.parentWidget() is not None:
-            window = window.parentWidget().window()
+        window: QWidget = self.window()
+        while (parent := window.parentWidget()) is not None:
+            window = parent.window()
         return window
 
     def _may_leave(self) -> bool:

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
+from napari_hirescam.plugin.reviewing.rows import Rows
 from napari_hirescam.plugin.section import let_cut
 
 if TYPE_CHECKING:
     from napari_hirescam.review.event import Edit
 
 
-class SettlePanel(QWidget):
+class SettlePanel(Rows):
     """A line for each reader, with a button to take over their corrected mask."""
 
     #: Carries the Edit.
@@ -22,32 +23,26 @@ class SettlePanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setSpacing(2)
-        self._grid.setColumnStretch(0, 1)
+        self.grid.setColumnStretch(0, 1)
         self._edits: list[Edit] = []
 
     def show_answers(self, answers: Mapping[str, str], edits: Mapping[str, Edit]) -> None:
         """Show what readers said, in words, by the names they have here."""
-        while self._grid.count():
-            widget = self._grid.takeAt(0).widget()
-            widget.hide()
-            widget.deleteLater()
+        self.clear()
         self._edits = list(edits.values())
         for row, (reader, words) in enumerate(answers.items()):
             line = QLabel(f"{reader}: {words}")
             line.setTextFormat(Qt.TextFormat.PlainText)
             line.setWordWrap(True)
             let_cut(line)
-            self._grid.addWidget(line, row, 0)
+            self.grid.addWidget(line, row, 0)
             if reader in edits:
                 place = self._edits.index(edits[reader])
                 button = QPushButton("Take its mask  " + ("T" if place == 0 else "⇧T"))
                 button.setToolTip("This reader's corrected mask becomes yours; E goes on from it.")
                 button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
                 button.clicked.connect(lambda _down, place=place: self.take(place))
-                self._grid.addWidget(button, row, 1, Qt.AlignmentFlag.AlignTop)
+                self.grid.addWidget(button, row, 1, Qt.AlignmentFlag.AlignTop)
         self.setVisible(bool(answers))
 
     def take(self, place: int) -> None:
