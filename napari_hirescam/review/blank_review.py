@@ -45,7 +45,8 @@ def write_blank(file: Path, plan: Plan, items: Sequence[Item]) -> None:
             file, f"it cannot be written: {exc.strerror}", "choose a folder that you may write"
         ) from exc
     finally:
-        part.unlink(missing_ok=True)
+        if part.exists():  # a drive that cannot be written does not even say that it is not
+            part.unlink()
 
 
 def _fill(part: Path, file: Path, plan: Plan, items: Sequence[Item]) -> None:

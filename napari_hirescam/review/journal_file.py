@@ -62,7 +62,8 @@ def require_journal(file: Path) -> None:
             file, f"it cannot be written: {exc.strerror}", "see that its folder can be written"
         ) from exc
     finally:
-        part.unlink(missing_ok=True)
+        if part.exists():  # a drive that cannot be written does not even say that it is not
+            part.unlink()
 
 
 def _fill(part: Path, folder: Path) -> None:
