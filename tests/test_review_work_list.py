@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import time
+from functools import cache
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -17,11 +20,19 @@ from napari_hirescam.volume import Grid
 
 
 def files(folder: Path, *names: str) -> None:
-    """Make empty files: what is in them is nobody's business here."""
+    """Make files: small masks without names where they are NIfTI, else empty ones."""
     for name in names:
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch()
+        if name.endswith(".nii.gz"):
+            place.write_bytes(gzip.compress(nifti()))
+        else:
+            place.write_bytes(nifti() if name.endswith(".nii") else b"")
+
+
+@cache
+def nifti() -> bytes:
+    return nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4)).to_bytes()
 
 
 def table(folder: Path, text: str, name: str = "cohort.csv") -> Path:
@@ -154,7 +165,8 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path, text, reason):
 
 
 def test_a_table_of_values_tells_the_organs_and_no_mask_is_opened(tmp_path):
-    files(tmp_path, "a.nii.gz", "m.nii.gz")  # neither could be read
+    for name in ("a.nii.gz", "m.nii.gz"):
+        (tmp_path / name).touch()  # neither could be read
     path = table(tmp_path, "case,ct,masks,organ_table\nc1,a.nii.gz,m.nii.gz,partition")
     work = plan_items(path)
     # The mediastinum is the heart's region under another name, and the lungs are made of two.
@@ -170,6 +182,24 @@ def test_the_names_in_a_masks_header_tell_the_organs(tmp_path):
     work = plan_items(table(tmp_path, "case,ct,mask\nc1,a.nii.gz,m.nii.gz"))
     assert [item.target for item in work.items] == ["right_lung", "aorta", "heart"]
     assert any("headers of a mask were read" in text for text in work.notes)
+
+
+def test_an_organ_that_a_mask_does_not_have_is_said_at_once(tmp_path, monkeypatch):
+    files(tmp_path, "a.nii.gz")
+    label_map(tmp_path / "m.nii.gz", {1: "heart"})
+    label_map(tmp_path / "n.nii.gz", {1: "heart"})
+    path = table(tmp_path, "case,ct,mask\nc1,a.nii.gz,m.nii.gz\nc2,a.nii.gz,n.nii.gz")
+    work = plan_items(path, organs=["heart", "spleen"])
+    assert judged(work) == [("c1", "mask", "heart"), ("c2", "mask", "heart")]
+    assert [one.reason for one in work.problems] == [
+        "its mask m.nii.gz has no spleen",
+        "its mask n.nii.gz has no spleen",
+    ]
+    # Of very many masks only the first are looked into, and that is said.
+    monkeypatch.setattr("napari_hirescam.review.mask_organs.MOST_HEADERS", 1)
+    work = plan_items(path, organs=["heart", "spleen"])
+    assert judged(work)[1:] == [("c2", "mask", "heart"), ("c2", "mask", "spleen")]
+    assert any("Only the first" in text for text in work.notes)
 
 
 def test_other_formats_are_read_for_their_names(tmp_path):
@@ -370,16 +400,16 @@ def test_a_folder_without_pairs_is_refused(tmp_path):
 # --- many ---------------------------------------------------------------------------------------
 
 
-def test_the_largest_public_cohort_takes_seconds(tmp_path):
+def test_a_quarter_of_the_largest_public_cohort_takes_less_than_seconds(tmp_path):
     files(tmp_path, "a.nii.gz", "m.nii.gz")
-    n = 36_316
+    n = 36_316 // 4
     rows = "\n".join(f"trn{k:05},a.nii.gz,m.nii.gz,partition,{k % 2}" for k in range(n))
     path = table(tmp_path, f"case,ct,masks,organ_table,nodule\n{rows}")
-    start = time.perf_counter()
+    start = time.process_time()
     work = plan_items(path)
     assert len(work.items) == 3 * n
-    # Generous, for machines that do much else: about a second on one core that is free.
-    assert time.perf_counter() - start < 20
+    # Generous: it is 0.6 s.
+    assert time.process_time() - start < 5
 
 
 def test_it_can_be_stopped(tmp_path):

@@ -46,6 +46,7 @@ def print_recognised(told: Recognised) -> None:
 
 
 def print_standing(name: str, found: Standing) -> None:
+    """Print how far each reader is, and what was decided of each organ."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from napari_hirescam.errors import OrganError, ReviewError
+from napari_hirescam.io.names_in_header import names_in_header
 from napari_hirescam.organs.mask_files import organ_files, read_organs
 from napari_hirescam.organs.organ_tables import (
     BUILT_IN,
@@ -17,6 +18,8 @@ from napari_hirescam.organs.organ_tables import (
     with_whole_organs,
 )
 
+#: A header takes a few milliseconds; where organs are named, no more of them are looked at.
+MOST_HEADERS = 500
 _KNOWN = frozenset(name for table in BUILT_IN.values() for name in table)
 
 
@@ -32,6 +35,7 @@ class ToldOrgans:
     def __init__(self, should_stop: Callable[[], bool] | None = None) -> None:
         self._should_stop = should_stop
         self._table = cache(_table_of)
+        self._headers: dict[Path, Mapping[str, tuple[int, ...]]] = {}
         self.opened = 0
 
     def check_table(self, table: str) -> None:
@@ -73,15 +77,36 @@ class ToldOrgans:
         return drawn_organs(self._read(mask))
 
     def tells(self, mask: Path, table: str, organ: str) -> bool | None:
-        """Say whether a mask tells of an organ; None where only reading it would say."""
+        """Say whether a mask tells of an organ; None where that is known once it is read.
+
+        Raises
+        ------
+        HirescamError
+            It cannot be looked into.
+        """
         files = organ_files(mask)
         if files:
             return organ in with_whole_organs(dict.fromkeys(files, (1,)))
-        return organ in self._table(table) if table else None
+        if table:
+            return organ in self._table(table)
+        names = self._names(mask)
+        return organ in names if names else None
+
+    def _names(self, mask: Path) -> Mapping[str, tuple[int, ...]]:
+        """What a header calls the values; nothing if it does not, or after many headers."""
+        if mask not in self._headers:
+            segments = None
+            if len(self._headers) < MOST_HEADERS:
+                segments = names_in_header(mask)
+            self._headers[mask] = table_from_names((one.value, one.name) for one in segments or ())
+        return self._headers[mask]
+
+    @property
+    def stopped_looking(self) -> bool:
+        """Whether there were so many masks that the headers of the rest were left unread."""
+        return len(self._headers) > MOST_HEADERS
 
     def _read(self, mask: Path) -> Mapping[str, tuple[int, ...]]:
-        from napari_hirescam.io.names_in_header import names_in_header
-
         self.opened += 1
         segments = names_in_header(mask)
         if segments is None:

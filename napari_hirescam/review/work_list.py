@@ -13,7 +13,7 @@ from napari_hirescam.review.entries import Entry, Problem
 from napari_hirescam.review.folder_rows import find_entries
 from napari_hirescam.review.form import ItemKind
 from napari_hirescam.review.item import Item
-from napari_hirescam.review.mask_organs import ToldOrgans
+from napari_hirescam.review.mask_organs import MOST_HEADERS, ToldOrgans
 from napari_hirescam.review.table_columns import Recognised, Role, recognise
 from napari_hirescam.review.table_rows import read_entries
 
@@ -160,7 +160,8 @@ class _Maker:
         try:
             found = self._masks_of(entry)
         except HirescamError as exc:
-            self._refuse(entry, f"{exc.subject}: {exc.reason}")
+            # The whole path is not told: folders have names of people.
+            self._refuse(entry, f"{Path(exc.subject).name}: {exc.reason}")
             return
         for organ, (mask, table) in found.items():
             self._put(entry, "mask", organ, mask=mask, organ_table=table)
@@ -260,6 +261,11 @@ class _Maker:
             notes.append(
                 f"The headers of {masks} were read for what their organs are called; naming the "
                 "organs, or a table of values, spares that."
+            )
+        if self._told.stopped_looking:
+            notes.append(
+                f"Only the first {MOST_HEADERS} masks were looked at for whether they tell of the "
+                "organs; what is missing in others shows when it is opened."
             )
         several = [sorted(names) for names in self._cts.values() if len(names) > 1]
         if several:
