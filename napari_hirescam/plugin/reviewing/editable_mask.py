@@ -20,12 +20,11 @@ from napari.utils.events import Event
 
 from napari_hirescam.plugin.ct_layers import AXIS_LABELS, METADATA_KEY, UNITS
 from napari_hirescam.plugin.reviewing.hu_range import HuRange
+from napari_hirescam.review.journal import BLOCK
 
 if TYPE_CHECKING:
     from napari_hirescam.volume import Volume
 
-#: Edge of the blocks by which changes are told, in voxels.
-BLOCK = 64
 #: Kinds of this panel's layers, in their metadata.
 EDIT_KIND, DIFFERENCE_KIND = "review_edit", "review_difference"
 
@@ -93,7 +92,7 @@ class EditableMask(Labels):  # type: ignore[misc]
         return bool(self._redo_history)
 
     def take_changed(self) -> set[Block]:
-        """Return the indices of the blocks that changed since this was last asked."""
+        """Return the indices of the journal's blocks that changed since this was last asked."""
         changed, self._changed_blocks = self._changed_blocks, set()
         return changed
 

@@ -54,6 +54,7 @@ class PaintTools(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._layer: EditableMask | None = None
+        self._organ: str | None = None
         self._events = ViewerEvents()
         self.destroyed.connect(self._events.disconnect)
         self.tool = Switch(
@@ -128,8 +129,11 @@ class PaintTools(QWidget):
         self.limited.setEnabled(limit_holds())
         if not limit_holds():
             self.limited.setToolTip("This version of napari cannot be kept to a range")
-        self.preset.setCurrentIndex(RANGES.index(usual_range(organ)))
-        self._take_preset()
+        if organ != self._organ:  # else the range stays as it was set for this organ
+            self._organ = organ
+            self.preset.setCurrentIndex(RANGES.index(usual_range(organ)))
+            self._take_preset()
+        self._set_range()
         layer.brush_size = max(1, round(_FIRST_BRUSH_MM / min(layer.scale)))
         layer.mode = "paint"
         self._show()

@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop
-from napari_hirescam.plugin.reviewing.editable_mask import BLOCK
+from napari_hirescam.review.journal import BLOCK
 
 if TYPE_CHECKING:
     from napari_hirescam.errors import HirescamError
