@@ -99,6 +99,22 @@ def evaluate_command(
     only_present: Annotated[
         bool, typer.Option("--only-present", help="leave out cases whose CT is not there")
     ] = False,
+    reviewed: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--reviewed", help="review whose decisions count; repeat for those that settle it"
+        ),
+    ] = None,
+    review_rule: Annotated[
+        str,
+        typer.Option(
+            "--review-rule", help="of several readers: strictest, majority, or one's name"
+        ),
+    ] = "strictest",
+    unreviewed: Annotated[
+        Literal["keep", "leave"],
+        typer.Option(help="whether cases with a mask that nobody decided on stay"),
+    ] = "keep",
     target_layer: TargetLayer = None,
     device: Device = None,
     trust: Trust = False,
@@ -127,6 +143,7 @@ def evaluate_command(
         from napari_hirescam.evaluation.cohort_words import problems_told_once
         from napari_hirescam.evaluation.thresholds import FrozenThresholds
         from napari_hirescam.organs.allowed import read_allowed
+        from napari_hirescam.review.reviewed_cases import reviewed_cases
 
         keys = [key.strip() for key in methods.split(",")]
         require_known("--methods", keys, METHODS)
@@ -144,6 +161,8 @@ def evaluate_command(
         table = _table(classifier, data, phantoms, seed, only_present=only_present)
         if organs_cache is not None:
             table = with_found_organs(table, organs_cache)
+        if reviewed:
+            table = reviewed_cases(table, reviewed, rule=review_rule, unreviewed=unreviewed)
         for text in table.notes:
             note(console, text)
         with progress_bar(console, "Evaluating") as tell:
@@ -196,6 +215,9 @@ def evaluate_command(
                 removal=removal,
                 replicates=replicates,
                 seed=seed,
+                reviewed=reviewed,
+                review_rule=review_rule if reviewed else None,
+                unreviewed=unreviewed if reviewed else None,
                 target_layer=target_layer,
             ),
         )

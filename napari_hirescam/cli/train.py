@@ -43,6 +43,13 @@ def train_model(
     resume: Annotated[
         bool, typer.Option("--resume", help="go on from the last checkpoint in --out")
     ] = False,
+    reviewed: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--reviewed",
+            help="review whose decisions count (data.reviewed); repeat for those that settle it",
+        ),
+    ] = None,
     trust: Trust = False,
 ) -> None:
     """Train a classifier with the mask loss, on a table of files, RAD-ChestCT or phantoms."""
@@ -51,7 +58,7 @@ def train_model(
         from napari_hirescam.training import read_settings, train
         from napari_hirescam.training.machine import is_first_process, require_packages
 
-        settings = read_settings(config)
+        settings = with_reviews(read_settings(config), reviewed or [])
         require_packages(settings.run)
         folder = out or _folder_of(settings.name)
         tells = is_first_process()
@@ -69,6 +76,7 @@ def train_model(
                 )
             except Cancelled:
                 again = f"napari-hirescam train {config} --out {folder} --resume"
+                again += "".join(f" --reviewed {path}" for path in reviewed or [])
                 if tells:
                     note(console, f"Stopped. Go on with: {again}")
                 raise typer.Exit(_INTERRUPTED) from None
@@ -81,6 +89,23 @@ def train_model(
             "; no better one came for as long as 'patience' allows" if result.stopped_early else ""
         )
         typer.echo(f"Wrote {result.model_folder}: epoch {best.epoch + 1} of {last}{why}")
+
+
+def with_reviews(settings: TrainingSettings, reviews: list[Path]) -> TrainingSettings:
+    """Name reviews in the settings, in the place of those that are named there."""
+    if not reviews:
+        return settings
+    from napari_hirescam.training.settings import ReviewedSettings
+
+    files = tuple(str(path.expanduser().absolute()) for path in reviews)
+    before = settings.data.reviewed
+    told = (
+        ReviewedSettings(files=files)
+        if before is None
+        else before.model_copy(update={"files": files})
+    )
+    data = settings.data.model_copy(update={"reviewed": told})
+    return settings.model_copy(update={"data": data})
 
 
 def _folder_of(name: str) -> Path:

@@ -112,14 +112,18 @@ class ReviewedCase(Case):
                     "Put back what the review recorded, or correct it in the review",
                 )
 
+    def replaced(self) -> list[tuple[str, str]]:
+        """Tell what came in the place of which organ: an edit's SHA-256, or "rough"."""
+        edits = [(organ, edit.sha256) for organ, edit in self.edits.items()]
+        return sorted([*edits, *((organ, "rough") for organ in self.rough)])
+
     def fingerprint(self) -> str:
         """Tell the case by its own files and what was put in; see :meth:`Case.fingerprint`."""
         base = self._base.fingerprint()
-        if not self.edits and not self.rough:
+        if not self.replaced():
             return base
-        edits = sorted((organ, edit.sha256) for organ, edit in self.edits.items())
-        rough = (__version__, self.rough) if self.rough else ()
-        return hashlib.sha256(repr((base, edits, rough)).encode()).hexdigest()
+        told = repr((base, self.replaced(), __version__ if self.rough else ""))
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def _refuse_changed(self) -> None:
         """Refuse a mask that came into the place of the one that was judged."""

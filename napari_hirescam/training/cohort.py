@@ -76,6 +76,22 @@ def _read(data: DataSettings, labels: tuple[str, ...] | None) -> CaseTable:
     )
 
 
+def with_reviewed(settings: TrainingSettings, table: CaseTable) -> CaseTable:
+    """Let what a review decided reach the cases, if the settings name one.
+
+    Raises
+    ------
+    ReviewError
+        It cannot be opened, or leaves no case.
+    """
+    told = settings.data.reviewed
+    if told is None:
+        return table
+    from napari_hirescam.review.reviewed_cases import reviewed_cases
+
+    return reviewed_cases(table, told.files, rule=told.rule, unreviewed=told.unreviewed)
+
+
 def with_labels(table: CaseTable, labels: Sequence[str]) -> CaseTable:
     """Choose the labels that are trained, in the order of the outputs.
 

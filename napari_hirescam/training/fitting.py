@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStopping
 
 from napari_hirescam.attention.result import Guarantee
 from napari_hirescam.errors import Cancelled, SettingsError
+from napari_hirescam.review.reviewed_case import ReviewedCase
 from napari_hirescam.training.attention import TrainableAttention
 from napari_hirescam.training.cohort import positive_weights
 from napari_hirescam.training.keeping import Keeper, WholeCheckpoints
@@ -81,7 +82,15 @@ class Fit:
         # Of a model to start from the settings tell the place alone.
         spec = plan.classifier.spec.model_dump(mode="json")
         begun = [plan.classifier.weights_sha256, *(spec[name] for name in _OF_THE_NETWORK)]
-        parts = [settings, plan.table.labels, sorted(plan.allowed.items()), cases, begun]
+        parts: list[Any] = [settings, plan.table.labels, sorted(plan.allowed.items()), cases, begun]
+        # Masks may be corrected between two runs while the cases stay the same.
+        corrected = [
+            (case.name, case.replaced())
+            for case in (*plan.train, *plan.valid)
+            if isinstance(case, ReviewedCase)
+        ]
+        if corrected:
+            parts.append(corrected)
         text = json.dumps([*parts, self._trainer.world_size], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -15,6 +15,7 @@ from napari_hirescam.training.cohort import (
     read_cohort,
     usual_organs,
     with_labels,
+    with_reviewed,
 )
 from napari_hirescam.training.plan import Listeners, Note, Plan, Progress, Report, ShouldStop
 from napari_hirescam.training.result import TrainingResult
@@ -63,6 +64,8 @@ def train(
     ------
     SettingsError
         The settings contradict each other, this machine or `out`; found before the first step.
+    ReviewError
+        A review that the settings name cannot be used, or leaves no case.
     CaseTableError, OrganError, VolumeError
         Of the cases; headers are checked before the first step, contents as they are read.
     ModelFileError
@@ -107,6 +110,7 @@ def plan_training(
     if settings.data.organs == "partition" and settings.loss.mask_weight:
         kept_in = settings.data.cache_folder or out / "organs"
         table = with_found_organs(table, kept_in, rough=settings.data.rough_regions)
+    table = with_reviewed(settings, table)
     if settings.model.start_from is None:
         classifier = make_classifier(settings, table.labels, trust=trust)
     if machine.is_first_process():

@@ -141,6 +141,28 @@ class SplitSettings(_Section):
     seed: int = Field(0, ge=0, description="of the draw; not the training's, which may vary")
 
 
+class ReviewedSettings(_Section):
+    """What a review of masks decided; see :func:`~napari_hirescam.review.reviewed_cases`.
+
+    Its file alone will do.
+    """
+
+    files: tuple[str, ...] = Field(
+        min_length=1, description="reviews; those that settle others' disagreements among them"
+    )
+    rule: str = Field(
+        "strictest", description="whose decision counts: 'strictest', 'majority', or a reader"
+    )
+    unreviewed: Literal["keep", "leave"] = Field(
+        "keep", description="cases with a mask that nobody decided on stay, or leave"
+    )
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _one_alone(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
 class DataSettings(_Section):
     """Where the cases come from: one of 'table', 'rad_chestct', 'phantoms'.
 
@@ -151,6 +173,7 @@ class DataSettings(_Section):
     rad_chestct: RadChestCTSettings | None = None
     phantoms: PhantomSettings | None = None
     split: SplitSettings | None = None
+    reviewed: ReviewedSettings | None = None
     organs: Literal["masks", "partition"] = Field(
         "masks", description="the table's masks, or regions found in each CT, once, and kept"
     )
@@ -173,6 +196,11 @@ class DataSettings(_Section):
     read_all_first: bool = Field(
         False, description="read every CT and mask before the first step, not only the headers"
     )
+
+    @field_validator("reviewed", mode="before")
+    @classmethod
+    def _files_alone(cls, value: Any) -> Any:
+        return {"files": value} if isinstance(value, (str, list, tuple)) else value
 
     @field_validator("table", "rad_chestct", mode="before")
     @classmethod

@@ -20,6 +20,8 @@ _PATHS = (
     ("data", "rad_chestct"),
     ("data", "rad_chestct", "folder"),
     ("data", "rad_chestct", "tables"),
+    ("data", "reviewed"),
+    ("data", "reviewed", "files"),
     ("data", "allowed"),
     ("data", "cache_folder"),
 )
@@ -105,5 +107,11 @@ def _changed(content: Mapping[str, Any], path: tuple[str, ...], folder: Path) ->
     if rest and isinstance(value, Mapping):
         result[name] = _changed(value, tuple(rest), folder)
     elif not rest and isinstance(value, str):
-        result[name] = str(folder / Path(value).expanduser())
+        result[name] = _place(folder, value)
+    elif not rest and isinstance(value, list):
+        result[name] = [_place(folder, one) if isinstance(one, str) else one for one in value]
     return result
+
+
+def _place(folder: Path, text: str) -> str:
+    return str(folder / Path(text).expanduser())
