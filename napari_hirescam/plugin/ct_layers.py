@@ -80,12 +80,19 @@ def widen_contrast_range(layer: Layer) -> None:
 def is_ct_of_ours(layer: Layer) -> bool:
     """True for an image in HU that this plugin's reader opened."""
     ours = layer.metadata.get(METADATA_KEY, {})
-    return bool(ours.get("kind") == "volume" and ours.get("quantity") == Quantity.HU.value)
+    is_hu = ours.get("kind") == "volume" and ours.get("quantity") == Quantity.HU.value
+    return bool(is_hu and not is_review_layer(layer))
 
 
 def is_map_or_copy(layer: Layer) -> bool:
-    """True for the layers this plugin adds by itself: attention maps and the second CT."""
-    return layer.metadata.get(METADATA_KEY, {}).get("kind") in {"map", "copy"}
+    """True for the layers this plugin adds by itself: maps, the second CT, those of a review."""
+    is_ours = layer.metadata.get(METADATA_KEY, {}).get("kind") in {"map", "copy"}
+    return is_ours or is_review_layer(layer)
+
+
+def is_review_layer(layer: Layer) -> bool:
+    """True for the layers of a review, which are another patient's with the next item."""
+    return bool(layer.metadata.get(METADATA_KEY, {}).get("review"))
 
 
 def volume_from_layer(layer: Image | Labels) -> Volume:

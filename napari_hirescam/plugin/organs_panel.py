@@ -15,6 +15,7 @@ from napari_hirescam.errors import Cancelled, HirescamError, OrganError
 from napari_hirescam.organs import read_organ_table
 from napari_hirescam.organs.organ_tables import BUILT_IN
 from napari_hirescam.organs.placed_masks import organs_from_labels
+from napari_hirescam.plugin.ct_layers import is_review_layer
 from napari_hirescam.plugin.jobs import Progress, ShouldStop, tell_error
 from napari_hirescam.plugin.latest_job import LatestJob
 from napari_hirescam.plugin.measuring import Measured, measure, needed_organs
@@ -338,4 +339,6 @@ class OrgansPanel(OrganControls):
 
 def labels_layers(viewer: ViewerModel) -> list[Labels]:
     """Return the layers of a viewer that can be masks."""
-    return [layer for layer in viewer.layers if isinstance(layer, Labels)]
+    return [
+        layer for layer in viewer.layers if isinstance(layer, Labels) and not is_review_layer(layer)
+    ]

@@ -9,10 +9,10 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_hirescam.plugin.ct_layers import is_review_layer
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop
 from napari_hirescam.plugin.map_layers import rewrite_layer
 from napari_hirescam.plugin.reviewing.attention_source import AttentionPicture, AttentionSource
-from napari_hirescam.plugin.reviewing.review_layers import is_review_layer
 from napari_hirescam.plugin.trust_dialog import TrustQuestion
 from napari_hirescam.plugin.viewer_events import ViewerEvents
 

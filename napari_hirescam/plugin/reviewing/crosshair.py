@@ -120,14 +120,15 @@ class Crosshair(QObject):
             self._layer.visible = True
             return
         self._drawn = drawn
-        half = np.array(grid.spacing_mm) / 2
-        low, high = grid.to_world((0, 0, 0)) - half, grid.to_world(np.array(grid.shape) - 1) + half
+        # From the first voxel's centre to the last one's, as the CT's layer counts its extent:
+        # sliders that begin half a voxel before it would stop between its slices.
+        low, high = grid.to_world((0, 0, 0)), grid.to_world(np.array(grid.shape) - 1)
         lines = crosshair_lines(place, low, high, normal, GAP_PIXELS * pixel)
         # One step for the plane's axes, or lines would be wider along one of them; and no finer
-        # than the CT's, so that napari's sliders keep its steps.
+        # than the CT's, whose steps the sliders take then.
         step = float(max(grid.spacing_mm))
         scale, translate = np.full(3, step), np.zeros(3)
-        scale[normal] = high[normal] - low[normal]
+        scale[normal] = high[normal] - low[normal] + grid.spacing_mm[normal]
         translate[normal] = (low[normal] + high[normal]) / 2
         self._put(lines / step, scale, translate, _PIXELS * pixel / step)
 

@@ -76,7 +76,7 @@ def surface_of(
     _stop_if(should_stop)
     # (I, P, L) is a right-handed frame; in one, scikit-image has triangles run counter-clockwise
     # about the side of the higher values, unless it is told that those are outside.
-    vertices, faces, _normals, _values = marching_cubes(
+    vertices, faces, _normals, _values = marching_cubes(  # type: ignore[no-untyped-call]
         cells, 0.5, gradient_direction="ascent", allow_degenerate=False
     )
     _stop_if(should_stop)
@@ -120,7 +120,8 @@ def _averaged(
         (2 * factor, 2 * factor + -n % factor)
         for n, factor in zip(part.shape, factors, strict=True)
     ]
-    cells = block_reduce(np.pad(part, margin), factors, np.mean).astype(np.float32)
+    blocks = block_reduce(np.pad(part, margin), factors, np.mean)  # type: ignore[no-untyped-call]
+    cells = blocks.astype(np.float32)
     edges = np.array(factors) * spacing
     first = (-2 * np.array(factors) + (np.array(factors) - 1) / 2) * spacing
     return cells, edges, first

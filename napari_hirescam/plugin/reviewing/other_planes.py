@@ -10,9 +10,10 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QBoxLayout, QWidget
 
+from napari_hirescam.plugin.ct_layers import is_review_layer
 from napari_hirescam.plugin.reviewing.plane_view import PlaneView
 from napari_hirescam.plugin.reviewing.planes import PLANES
-from napari_hirescam.plugin.reviewing.review_layers import drawn_in_planes, is_review_layer
+from napari_hirescam.plugin.reviewing.review_layers import drawn_in_planes
 from napari_hirescam.plugin.viewer_events import ViewerEvents
 from napari_hirescam.plugin.window_drag import dragged
 
@@ -81,7 +82,7 @@ class OtherPlanes(QWidget):
         for view in self.views:
             self._layout.addWidget(view)
             view.pointed.connect(self.go_to)
-            view.scrolled.connect(self.scroll)
+            view.scrolled.connect(self.turn_over)
             view.chosen.connect(self.take)
             view.window_drag_began.connect(self._note_window)
             view.window_dragged.connect(self._drag_window)
@@ -116,7 +117,8 @@ class OtherPlanes(QWidget):
                 view.show_nothing()
                 continue
             low = grid.to_world((-0.5, -0.5, -0.5))
-            view.show_box(low, grid.to_world([n - 0.5 for n in grid.shape]))
+            high = grid.to_world([n - 0.5 for n in grid.shape])
+            view.show_box(low.tolist(), high.tolist())
         self._move()
 
     def go_to(self, place_mm: Sequence[float]) -> None:
@@ -127,7 +129,7 @@ class OtherPlanes(QWidget):
         index = np.clip(np.round(grid.to_index(place_mm)), 0, np.array(grid.shape) - 1)
         self._viewer.dims.set_point((-3, -2, -1), grid.to_world(index).tolist())
 
-    def scroll(self, axis: int, steps: int) -> None:
+    def turn_over(self, axis: int, steps: int) -> None:
         """Turn over slices of the CT along an axis of (I, P, L)."""
         if self._grid is None or self._viewer.dims.ndim < _N_AXES:
             return

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer
 
-from napari_hirescam.plugin.ct_layers import METADATA_KEY
+from napari_hirescam.plugin.ct_layers import METADATA_KEY, is_review_layer
 from napari_hirescam.plugin.patient_layers import lies_straight
 
 if TYPE_CHECKING:
@@ -18,11 +18,6 @@ _N_AXES = 3
 def review_metadata(kind: str, **more: Any) -> dict[str, Any]:
     """Make the metadata of a layer of the review; what is in it names no case and no file."""
     return {METADATA_KEY: {"kind": kind, "review": True, **more}}
-
-
-def is_review_layer(layer: Layer) -> bool:
-    """True for every layer that the review put into the viewer."""
-    return bool(layer.metadata.get(METADATA_KEY, {}).get("review"))
 
 
 def drawn_in_planes(layers: Iterable[Layer]) -> list[Image | Labels]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Image, Labels, Layer, Surface
 from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QObject, Signal
 
-from napari_hirescam.plugin.ct_layers import AXIS_LABELS, METADATA_KEY, UNITS
+from napari_hirescam.plugin.ct_layers import AXIS_LABELS, METADATA_KEY, UNITS, is_review_layer
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop
 from napari_hirescam.plugin.reviewing.mask_surface import Mesh, surface_of
-from napari_hirescam.plugin.reviewing.review_layers import is_review_layer, review_metadata
+from napari_hirescam.plugin.reviewing.review_layers import review_metadata
 from napari_hirescam.plugin.viewer_events import ViewerEvents
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ _COLOUR = (0.95, 0.76, 0.35, 1.0)
 _N_SLICE_AXES, _N_AXES = 2, 3
 #: Kind of the layer in which a mask is being corrected.
 EDIT_KIND = "review_edit"
+
+
+class _Before(NamedTuple):
+    """How the slices stood."""
+
+    point: tuple[float, ...]
+    center: tuple[float, ...]
+    zoom: float
 
 
 class SurfaceView(QObject):
@@ -56,7 +65,8 @@ class SurfaceView(QObject):
         self._layer: Surface | None = None
         self._mesh: Mesh | None = None
         self._hidden: list[Layer] = []
-        self._camera: tuple[tuple[float, ...], float] | None = None
+        self._before: _Before | None = None
+        self._noted: _Before | None = None
         self._current = CurrentJob()
         self.destroyed.connect(self._current.abandon)
         self.events = ViewerEvents()
@@ -66,7 +76,7 @@ class SurfaceView(QObject):
     @property
     def active(self) -> bool:
         """True while the 3-D view is on."""
-        return self._camera is not None
+        return self._before is not None
 
     @property
     def layer(self) -> Surface | None:
@@ -91,6 +101,7 @@ class SurfaceView(QObject):
         elif self._loaded is None or self._mask() is None:
             self.told.emit("There is no mask on the screen whose surface could be shown.")
         else:
+            self._noted = self._note()
             self._hide_volumes()  # before napari prepares them for 3-D
             self._viewer.dims.ndisplay = _N_AXES
 
@@ -104,7 +115,7 @@ class SurfaceView(QObject):
         self.take(None)
         self.events.disconnect()
 
-    def _mask(self) -> tuple[object, Grid] | None:
+    def _mask(self) -> tuple[npt.NDArray[Any], Grid] | None:
         """Give the mask whose surface is wanted: the one being corrected, else the item's."""
         loaded = self._loaded
         if loaded is None:
@@ -123,7 +134,8 @@ class SurfaceView(QObject):
 
     def _enter(self) -> None:
         camera = self._viewer.scene.camera
-        self._camera = (tuple(camera.center), float(camera.zoom))
+        self._before = self._noted or self._note()
+        self._noted = None
         self._hide_volumes()
         camera.set_view_direction(view_direction=_VIEW_DIRECTION, up_direction=_HEAD_UP)
         wanted = self._mask()
@@ -144,10 +156,16 @@ class SurfaceView(QObject):
         for layer in hidden:
             if layer in self._viewer.layers:
                 layer.visible = True
-        if self._camera is not None:
-            (center, zoom), self._camera = self._camera, None
-            self._viewer.scene.camera.center = center
-            self._viewer.scene.camera.zoom = zoom
+        before, self._before = self._before, None
+        if before is not None:
+            # napari takes the middle of the 3-D view for the slice to go back to.
+            self._viewer.dims.point = before.point
+            self._viewer.scene.camera.center = before.center
+            self._viewer.scene.camera.zoom = before.zoom
+
+    def _note(self) -> _Before:
+        camera, dims = self._viewer.scene.camera, self._viewer.dims
+        return _Before(tuple(dims.point), tuple(camera.center), float(camera.zoom))
 
     def _hide_volumes(self) -> None:
         for layer in self._viewer.layers:
@@ -156,7 +174,7 @@ class SurfaceView(QObject):
                 layer.visible = False
                 self._hidden.append(layer)
 
-    def _start(self, mask: object, grid: Grid) -> None:
+    def _start(self, mask: npt.NDArray[Any], grid: Grid) -> None:
         of_item = self._loaded is not None and mask is self._loaded.mask
 
         def work(_progress: Progress, should_stop: ShouldStop) -> tuple[Mesh | None, bool]:
@@ -189,8 +207,10 @@ class SurfaceView(QObject):
         if loaded is None or not self.active:
             return
         grid = loaded.ct.grid
-        # In the CT's indices, with its steps as scale: napari's sliders keep the CT's steps.
-        data = (grid.to_index(mesh.vertices_mm), mesh.faces, np.ones(len(mesh.vertices_mm)))
+        # In the CT's indices, with its steps as scale, and no further than its outermost voxels'
+        # centres: napari's sliders then stop where the CT's slices are.
+        index = np.clip(grid.to_index(mesh.vertices_mm), 0, np.array(grid.shape) - 1)
+        data = (index, mesh.faces, np.ones(len(index)))
         name = f"surface: {loaded.item.target}"
         selection = self._viewer.layers.selection
         chosen = selection.active

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 
-from napari_hirescam.plugin.reviewing.review_layers import is_review_layer
+from napari_hirescam.plugin.ct_layers import is_review_layer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -10,15 +10,15 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_hirescam.ct_windows import window_of_organ
-from napari_hirescam.plugin.ct_layers import METADATA_KEY
+from napari_hirescam.plugin.ct_layers import METADATA_KEY, is_review_layer
 from napari_hirescam.plugin.grey_windows import ends_of, window_by_content
 from napari_hirescam.plugin.reviewing.attention_on_demand import AttentionOnDemand
+from napari_hirescam.plugin.reviewing.canvas_fit import CanvasFit
 from napari_hirescam.plugin.reviewing.canvas_mouse import CanvasMouse
 from napari_hirescam.plugin.reviewing.crosshair import Crosshair
 from napari_hirescam.plugin.reviewing.item_layers import ItemLayers
 from napari_hirescam.plugin.reviewing.other_planes import OtherPlanes
 from napari_hirescam.plugin.reviewing.planes_dock import PlanesDock
-from napari_hirescam.plugin.reviewing.review_layers import is_review_layer
 from napari_hirescam.plugin.reviewing.surface_view import SurfaceView
 from napari_hirescam.plugin.reviewing.users_view import UsersView
 from napari_hirescam.plugin.view_tools import view_tools_of
@@ -112,7 +112,7 @@ class ReviewViews(QObject):
         here.layers.show(loaded, self._window_for(loaded))
         if not same_scan:
             here.planes.show_grid(grid)
-            self._viewer.fit_to_view(layers=[here.layers.ct], margin=0)
+            here.fit.fit(here.layers.ct)
         here.crosshair.show(grid)
         # Readers' keys are then those of an image layer, which has few of its own.
         self._viewer.layers.selection.active = here.layers.ct
@@ -130,6 +130,7 @@ class ReviewViews(QObject):
         here.attention.take(None)
         here.planes.show_grid(None)
         here.crosshair.hide()
+        here.fit.forget()
         here.layers.hide()
 
     def toggle_mask(self) -> None:
@@ -240,8 +241,9 @@ class _Parts(QObject):
         self.surface = SurfaceView(viewer, self)
         self.planes = OtherPlanes(viewer, self.tools.windows, self.surface.is_shown)
         self.crosshair = Crosshair(viewer, self)
+        self.fit = CanvasFit(viewer)
         self.attention = AttentionOnDemand(viewer, self._place, self.planes, self)
-        self.mouse = CanvasMouse(viewer, self.planes.go_to, self.planes.scroll)
+        self.mouse = CanvasMouse(viewer, self.planes.go_to, self.planes.turn_over)
         self.dock = PlanesDock(viewer, self.planes, self)
         self._viewer = viewer
         self._events = ViewerEvents()
@@ -279,6 +281,7 @@ class _Parts(QObject):
             self.surface.events,
             self.planes.events,
             self.crosshair.events,
+            self.fit.events,
             self.attention.events,
             self.dock.events,
         )
