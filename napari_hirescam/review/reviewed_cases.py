@@ -179,9 +179,10 @@ class _Tally:
         if self.rough:
             notes.append(f"{_masks(self.rough)} by rough regions.")
         if self.undecided:
-            unreadable = f", {self.unreadable} of them unreadable" if self.unreadable else ""
-            count = "A mask" if self.undecided == 1 else f"{self.undecided} masks"
-            notes.append(f"{count} that nobody finished deciding on stay as drawn{unreadable}.")
+            unreadable = f" ({self.unreadable} of them unreadable)" if self.unreadable else ""
+            count = f"{self.undecided} masks" if self.undecided > 1 else "A mask"
+            stay = "stay" if self.undecided > 1 else "stays"
+            notes.append(f"{count} that nobody finished deciding on{unreadable} {stay} as drawn.")
         if others:
             notes.append(f"The review tells of {others} more cases, which are not in the table.")
         return tuple(notes)
