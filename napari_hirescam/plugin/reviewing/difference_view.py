@@ -129,6 +129,7 @@ class DifferenceView(QWidget):
             for value, colour in _COLOURS.items()
         )
         self.legend = QLabel(legend)
+        self.legend.hide()
         self.figures = QLabel()
         self.figures.setWordWrap(True)
         row = QHBoxLayout()

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: Kinds of this panel's layers, in their metadata.
 EDIT_KIND, DIFFERENCE_KIND = "review_edit", "review_difference"
 
+# Neither the outline's of the mask that is judged, nor one of the difference's.
+_COLOUR = "#2dd4bf"
+
 Box = tuple[slice, ...]
 Block = tuple[int, ...]
 
@@ -71,7 +74,7 @@ class EditableMask(Labels):  # type: ignore[misc]
             units=UNITS,
             axis_labels=AXIS_LABELS,
             metadata=review_metadata(EDIT_KIND),
-            colormap={None: "transparent", 0: "transparent", 1: "#ffb000"},
+            colormap={None: "transparent", 0: "transparent", 1: _COLOUR},
             opacity=0.45,
         )
         self.events.add(edited=Event)

@@ -163,7 +163,7 @@ class OperationsBox(QWidget):
         self.busy_changed.emit(busy)
 
     def _button(self, operation: Operation) -> QPushButton:
-        button = QPushButton(operation.text)
+        button = QPushButton(f"{operation.text}  {operation.key}")
         button.setToolTip(f"{operation.tip} ({operation.key})")
         button.clicked.connect(lambda: self.run(operation))
         return button

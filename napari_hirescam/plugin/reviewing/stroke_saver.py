@@ -24,7 +24,7 @@ class StrokeSaver:
     """Copies what was painted, in the GUI thread, and writes the copy in any.
 
     The copy is whole: it is taken between two events, so that no stroke is half in it, and only
-    blocks that changed are copied, which takes well under a millisecond.
+    blocks that changed are copied, so that painting is not held up.
 
     Not a Qt object, so that it is still whole when Qt has deleted the panel: connect
     ``panel.destroyed`` to :meth:`flush`.
