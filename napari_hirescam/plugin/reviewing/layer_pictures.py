@@ -34,6 +34,8 @@ class LayerPicture:
         Rows and columns of the slice.
     image
         Colours; None where only outlines are drawn.
+    smooth
+        Whether colours may be blended from voxel to voxel.
     outlines
         Colour and lines, in indices of row and column (x is the column), by label.
     """
@@ -41,6 +43,7 @@ class LayerPicture:
     place: QRectF
     shape: tuple[int, int]
     image: QImage | None = None
+    smooth: bool = False
     outlines: tuple[tuple[QColor, QPainterPath], ...] = ()
 
 
@@ -76,7 +79,8 @@ def picture_of(layer: Image | Labels, plane: Plane, index: int) -> LayerPicture:
             outlines = tuple(_outlines(layer, values))
             return LayerPicture(place, (rows, columns), outlines=outlines)
         return LayerPicture(place, (rows, columns), _as_image(layer.colormap.map(values)))
-    return LayerPicture(place, (rows, columns), _shaded(layer, values))
+    smooth = str(layer.interpolation2d) != "nearest"
+    return LayerPicture(place, (rows, columns), _shaded(layer, values), smooth)
 
 
 def _place(layer: Layer, plane: Plane) -> QRectF:

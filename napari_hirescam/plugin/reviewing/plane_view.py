@@ -145,7 +145,6 @@ class PlaneView(QWidget):
         if self._box is None:
             painter.end()
             return
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         to_pixels = self._transform()
         drawn = self._layers()
         for gone in self._pictures.keys() - set(drawn):
@@ -305,6 +304,7 @@ def _shadowed(
 def _draw(painter: QPainter, to_pixels: QTransform, picture: LayerPicture, opacity: float) -> None:
     painter.setOpacity(opacity)
     if picture.image is not None:
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, picture.smooth)
         painter.drawImage(to_pixels.mapRect(picture.place), picture.image)
     rows, columns = picture.shape
     place = picture.place
