@@ -168,26 +168,27 @@ def _print(
     least: int,
 ) -> None:
     from napari_hirescam.review.report_tables import (
-        agreement_tables,
+        SHORT,
+        between_tables,
         disagreement_table,
         interval_words,
+        short_table,
         target_table,
     )
 
     for text in found.notes:
         note(console, text)
     between = [figure for figure in found.agreement if figure.between == "readers"]
-    for table in agreement_tables([f for f in between if not f.target], ""):
+    for table in between_tables(between):
         print_table("Between readers", table)
     by_target = target_table(between, "")
     if by_target is not None:
         print_table("Between readers, by organ or label", by_target)
-    for reader in found.readers:
-        own = [f for f in found.agreement if f.between == "visits" and f.readers == (reader,)]
-        for table in agreement_tables(own, ""):
-            print_table(f"{reader} with themselves (hidden repeats)", table)
+    alone = short_table([f for f in found.agreement if f.between == "visits"], "")
+    if alone is not None:
+        print_table("Readers with themselves, by hidden repeats", alone)
     if found.agreement:
-        typer.echo(interval_words(found))
+        typer.echo(f"{interval_words(found)}\n{SHORT}")
     if not differing:
         typer.echo(f"No item differs by {least} or more, or in the decision.")
         return

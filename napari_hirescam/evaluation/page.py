@@ -13,8 +13,8 @@ from napari_hirescam.errors import SettingsError
 from napari_hirescam.safe_write import Section as Stretch
 from napari_hirescam.safe_write import write_file
 
-#: Text that begins with a number stands in its column as numbers do.
-_FIGURE = re.compile(r"-?\d+\.\d")
+#: Text that begins with a number, or stands for none, stands in its column as numbers do.
+_FIGURE = re.compile(r"-?\d+\.\d|\N{EN DASH}$")
 
 
 @dataclass(frozen=True)

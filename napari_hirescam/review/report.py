@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import combinations
 
+import numpy as np
+
 from napari_hirescam import __version__
 from napari_hirescam.evaluation.page import Figure, Page, Section, Table
 from napari_hirescam.review import report_plots as plots
@@ -18,6 +20,7 @@ from napari_hirescam.review.item import Item
 from napari_hirescam.review.reader_agreement import AgreementFigure
 from napari_hirescam.review.report_flagged import flagged_section
 from napari_hirescam.review.results import Results
+from napari_hirescam.review.words import DECISION_WORDS
 
 #: Tables of two readers' answers.
 _MOST_PAIRS = 6
@@ -137,8 +140,9 @@ def _figure(figure: AgreementFigure) -> str:
     value = figure.estimate.value
     if value != value:
         return f"not defined ({figure.estimate.note})"
-    interval = figure.estimate.interval
-    return f"{value:.2f} ({interval})" if " to " in interval else f"{value:.2f}"
+    if not np.isfinite(figure.estimate.low):
+        return f"{value:.2f}"
+    return f"{value:.2f} (95 % interval {figure.estimate.low:.2f} to {figure.estimate.high:.2f})"
 
 
 def _facts(results: Results, review_file: str) -> dict[str, str]:
@@ -173,8 +177,7 @@ def _between(results: Results) -> list[Section]:
     if not figures:
         return []
     caption = tables.interval_words(results)
-    whole = [figure for figure in figures if not figure.target]
-    asked = tables.agreement_tables(whole, "")
+    asked = tables.between_tables(figures)
     by_target = tables.target_table(figures, caption)
     return [
         Section(
@@ -187,40 +190,37 @@ def _between(results: Results) -> list[Section]:
 
 
 def _confusions(results: Results) -> tuple[Figure, ...]:
-    found = []
+    met = []
     for asked in all_asked(results.plan):
-        if asked.kind not in ("rating", "decision") or len(results.readers) < 2:
+        if asked.kind not in ("rating", "decision"):
             continue
         items = first_visits(results.items, asked.about)
         answers = between_readers(asked, items, results.verdict_of, results.readers)
-        pairs = [
-            (results.readers[a], results.readers[b], answers[:, [a, b]])
-            for a, b in combinations(range(len(results.readers)), 2)
-        ]
-        met = [pair for pair in pairs if (pair[2] == pair[2]).all(axis=1).any()]
-        if met:
-            more = f" {len(met) - _MOST_PAIRS} more pairs are not shown." * (len(met) > _MOST_PAIRS)
-            png = plots.plot_confusions(met[:_MOST_PAIRS], asked.answers)
-            caption = f"{asked.name.capitalize()}: items by the answers of two readers.{more}"
-            found.append(Figure(png, caption))
-    return tuple(found)
+        decision = asked.kind == "decision"
+        captions = tuple(DECISION_WORDS.values()) if decision else asked.answers
+        for a, b in combinations(range(len(results.readers)), 2):
+            two = answers[:, [a, b]]
+            if np.isfinite(two).all(axis=1).any():
+                first, second = results.readers[a], results.readers[b]
+                met.append(plots.Confusion(asked.name, first, second, two, captions))
+    if not met:
+        return ()
+    more = f" {len(met) - _MOST_PAIRS} more are not shown." * (len(met) > _MOST_PAIRS)
+    caption = f"Items by the answers of two readers; the framed diagonal is agreement.{more}"
+    return (Figure(plots.plot_confusions(met[:_MOST_PAIRS]), caption),)
 
 
 def _with_oneself(results: Results) -> list[Section]:
     figures = [figure for figure in results.agreement if figure.between == "visits"]
     if not figures:
         return []
-    shown = tuple(
-        table
-        for reader in results.readers
-        for table in tables.agreement_tables([f for f in figures if f.readers == (reader,)], reader)
-    )
+    table = tables.short_table(figures, "")
     return [
         Section(
             "Agreement of readers with themselves",
             "The first showing of an item against its hidden repeat. "
             + tables.interval_words(results),
-            tables=shown,
+            tables=(table,) if table else (),
         )
     ]
 

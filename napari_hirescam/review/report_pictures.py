@@ -114,10 +114,13 @@ def _outline(ax: Axes, mask: npt.NDArray[np.bool_], colour: str) -> None:
 
 
 def _letters(ax: Axes, plane: _Plane) -> None:
+    from matplotlib.patheffects import withStroke
+
     places = ((0.02, 0.5), (0.98, 0.5), (0.5, 0.98), (0.5, 0.02))
     for letter, (x, y) in zip(plane.letters, places, strict=True):
         ax.text(
             x, y, letter, transform=ax.transAxes, color="white", fontsize=8,
+            path_effects=[withStroke(linewidth=1.6, foreground="black")],
             ha="left" if x < 0.1 else "right" if x > 0.9 else "center",
             va="bottom" if y < 0.1 else "top" if y > 0.9 else "center",
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,45 +61,68 @@ def plot_ratings(counts: Mapping[str, Sequence[int]], captions: Sequence[str]) -
     return as_png(figure)
 
 
-def plot_confusions(pairs: Sequence[tuple[str, str, Answers]], captions: Sequence[str]) -> bytes:
-    """Draw a table of two readers' answers for each pair, counted.
+@dataclass(frozen=True)
+class Confusion:
+    """Two readers' answers to one question.
 
     Parameters
     ----------
-    pairs
-        Two readers and their answers, [items, 2]; NaN where one gave none.
+    title
+        What was asked.
+    first, second
+        The readers: down, and along.
+    answers
+        [items, 2]; NaN where one gave none.
     captions
         Of the answers.
     """
-    n_columns = min(3, len(pairs))
-    n_rows = -(-len(pairs) // n_columns)
-    figure = new_figure(min(_WIDTH, 3.4 * n_columns), 3.3 * n_rows)
+
+    title: str
+    first: str
+    second: str
+    answers: Answers
+    captions: tuple[str, ...]
+
+
+def plot_confusions(tables: Sequence[Confusion]) -> bytes:
+    """Draw how often each answer of one reader met each of another, a square for each pair."""
+    n_columns = min(3, max(2, len(tables)))
+    n_rows = -(-len(tables) // n_columns)
+    figure = new_figure(3.7 * n_columns, 3.6 * n_rows)
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    size = len(captions)
-    for ax in axes[len(pairs) :]:
+    for ax in axes[len(tables) :]:
         ax.set_axis_off()
-    for ax, (first, second, answers) in zip(axes, pairs, strict=False):
-        both = answers[np.isfinite(answers).all(axis=1)].astype(int)
-        table = np.zeros((size, size), dtype=int)
-        np.add.at(table, (both[:, 0], both[:, 1]), 1)
-        ax.imshow(table, cmap="Blues", vmin=0, vmax=max(1, table.max()))
-        for row, column in np.argwhere(table):
-            n = table[row, column]
-            ax.text(
-                column, row, str(n), ha="center", va="center", fontsize=9,
-                color="white" if n > 0.55 * table.max() else LIGHT.ink,
-            )  # fmt: skip
-        for step in range(size):
-            ax.add_patch(_cell_frame(step))
-        labels = [caption if size < 5 else str(k + 1) for k, caption in enumerate(captions)]
-        ax.set_xticks(range(size), labels, fontsize=8)
-        ax.set_yticks(range(size), labels, fontsize=8)
-        ax.set_xlabel(second, fontsize=9)
-        ax.set_ylabel(first, fontsize=9)
-        ax.tick_params(length=0)
-        for side in ax.spines.values():
-            side.set_color(LIGHT.faint)
+    for ax, table in zip(axes, tables, strict=False):
+        _draw_confusion(ax, table)
     return as_png(figure)
+
+
+def _draw_confusion(ax: Axes, shown: Confusion) -> None:
+    from matplotlib.patches import Rectangle
+
+    size = len(shown.captions)
+    both = shown.answers[np.isfinite(shown.answers).all(axis=1)].astype(int)
+    table = np.zeros((size, size), dtype=int)
+    np.add.at(table, (both[:, 0], both[:, 1]), 1)
+    ax.imshow(table, cmap="Blues", vmin=0, vmax=max(1, table.max()))
+    for row, column in np.argwhere(table):
+        n = table[row, column]
+        ax.text(
+            column, row, str(n), ha="center", va="center", fontsize=9,
+            color="white" if n > 0.55 * table.max() else LIGHT.ink,
+        )  # fmt: skip
+    for step in range(size):  # where both said the same
+        corner = (step - 0.5, step - 0.5)
+        ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=LIGHT.chance, lw=0.8))
+    labels = [caption if size < 5 else str(k + 1) for k, caption in enumerate(shown.captions)]
+    ax.set_xticks(range(size), labels, fontsize=8, rotation=30 if size == 4 else 0)
+    ax.set_yticks(range(size), labels, fontsize=8)
+    ax.set_title(shown.title, fontsize=9, loc="left")
+    ax.set_xlabel(shown.second, fontsize=9)
+    ax.set_ylabel(shown.first, fontsize=9)
+    ax.tick_params(length=0)
+    for side in ax.spines.values():
+        side.set_color(LIGHT.faint)
 
 
 def plot_times(seconds: Mapping[str, Sequence[float]]) -> bytes:
@@ -120,13 +144,21 @@ def plot_times(seconds: Mapping[str, Sequence[float]]) -> bytes:
             ax.plot(points, lift, "o", ms=3, alpha=0.4, mew=0, color=LIGHT.strong)
             middle = float(np.median(points))
             ax.plot([middle] * 2, [row - 0.34, row + 0.34], color=LIGHT.claim, lw=2.2)
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _place: f"{value:g}")
+    _clock_axis(ax)
     ax.set_yticks(range(len(seconds)), list(seconds))
     ax.set_ylim(len(seconds) - 0.5, -0.5)
     ax.set_xlabel("seconds for an item; bar: median", fontsize=9)
     _dress(ax)
     return as_png(figure)
+
+
+def _clock_axis(ax: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda value, _place: f"{value:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _colours(n_steps: int) -> Sequence[Any]:
@@ -136,12 +168,6 @@ def _colours(n_steps: int) -> Sequence[Any]:
 
     scale = LinearSegmentedColormap.from_list("steps", _STEPS)
     return [scale(at) for at in np.linspace(0, 1, n_steps)]
-
-
-def _cell_frame(step: int) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((step - 0.5, step - 0.5), 1, 1, fill=False, edgecolor=LIGHT.claim, lw=1.2)
 
 
 def _dress(ax: Axes) -> None:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
-from napari_hirescam.evaluation.intervals import bootstrap_mean
+from napari_hirescam.evaluation.intervals import Estimate, bootstrap_mean
 from napari_hirescam.evaluation.page import Table
 from napari_hirescam.review.adjudication import Disagreement
 from napari_hirescam.review.agreement import COEFFICIENTS
@@ -20,6 +20,12 @@ from napari_hirescam.review.reader_counts import ReaderCount
 from napari_hirescam.review.results import Results
 from napari_hirescam.review.words import DECISION_WORDS, spoken
 
+#: What the cells of a short table are.
+SHORT = (
+    "Kappa with quadratic weights and AC2 with ordinal ones for ratings, unweighted and AC1 for "
+    "the rest. A dash: not defined; no interval: all draws give the same. The table agreement of "
+    "the export says why of each."
+)
 Row = tuple[str | int | float, ...]
 
 
@@ -32,11 +38,22 @@ def interval_words(results: Results) -> str:
     )
 
 
+def between_tables(figures: Iterable[AgreementFigure]) -> tuple[Table, ...]:
+    """Agreement between readers: all coefficients of ratings and decisions, the rest in short."""
+    whole = [each for each in figures if each.between == "readers" and not each.target]
+    main = [each for each in whole if each.asked.kind in ("rating", "decision")]
+    # Kappa of each pair of many readers would be a table of its own; agreement.csv has them.
+    rest = [each for each in whole if each.asked.kind in ("question", "reason")]
+    everybody = max((len(each.readers) for each in rest), default=0)
+    short = short_table([each for each in rest if len(each.readers) == everybody], "")
+    return (*agreement_tables(main, ""), *((short,) if short else ()))
+
+
 def agreement_tables(figures: Iterable[AgreementFigure], caption: str) -> tuple[Table, ...]:
     """A table for each question, a row for each coefficient and pair."""
     tables = []
     for name, group in groupby(figures, key=lambda figure: figure.asked.name):
-        rows = list(group)
+        rows = sorted(group, key=lambda figure: list(COEFFICIENTS).index(figure.key))
         whose = {figure.readers for figure in rows}
         tables.append(
             _table(
@@ -57,6 +74,33 @@ def agreement_tables(figures: Iterable[AgreementFigure], caption: str) -> tuple[
             )
         )
     return tuple(tables)
+
+
+def short_table(figures: Iterable[AgreementFigure], caption: str) -> Table | None:
+    """Agreement on several questions, a row for each and for each set of readers.
+
+    Kappa has quadratic weights and AC its ordinal ones where the question is a scale.
+    """
+    groups: dict[tuple[str, str], list[AgreementFigure]] = {}
+    for figure in figures:
+        groups.setdefault((figure.asked.name, ", ".join(figure.readers)), []).append(figure)
+    if not groups:
+        return None
+    rows: list[Row] = []
+    for (name, readers), group in groups.items():
+        known = {figure.key: figure.estimate for figure in group}
+        cells = [
+            next((known[key] for key in keys if key in known), None)
+            for keys in (("percent",), ("kappa_quadratic", "kappa"), ("ac2", "ac1"), ("icc",))
+        ]
+        n = group[0].estimate.n
+        rows.append((readers, spoken(name), n, *(_estimate(cell) for cell in cells)))
+    header = ("readers", "asked", "items", "agreeing", "kappa", "AC1 or AC2", "ICC(2,1)")
+    caption = f"{SHORT} {caption}".strip()
+    without = () if len({row[0] for row in rows}) > 1 else ("readers",)
+    if all(row[-1] == "" for row in rows):
+        without = (*without, "ICC(2,1)")
+    return _table(header, rows, caption, without=without)
 
 
 def target_table(figures: Sequence[AgreementFigure], caption: str) -> Table | None:
@@ -242,6 +286,10 @@ def _short(verdict: Verdict | None) -> str:
     if verdict.decision is not None:
         parts.append(DECISION_WORDS[verdict.decision])
     return ", ".join(parts)
+
+
+def _estimate(estimate: Estimate | None) -> str:
+    return "" if estimate is None else _with_interval(estimate.value, estimate.interval)
 
 
 def _with_interval(value: float, interval: str) -> str:
