@@ -57,7 +57,7 @@ class ReviewedCase(Case):
 
         Raises
         ------
-        VolumeError, OrganError
+        VolumeError, OrganError, ReviewError
             A mask cannot be read, or is not what it was when it was judged.
         """
         self._refuse_changed()
