@@ -14,7 +14,15 @@ from napari_hirescam.review import stored_rows as stored
 from napari_hirescam.review.event import Event, Verdict
 from napari_hirescam.review.form import Plan
 from napari_hirescam.review.item import Item, MaskFacts
-from napari_hirescam.review.list_rows import Progress, Row, Status, list_rows, progress
+from napari_hirescam.review.list_rows import (
+    Listed,
+    Progress,
+    Row,
+    Status,
+    list_rows,
+    progress,
+    read_listed,
+)
 from napari_hirescam.review.stored_paths import StoredPaths
 
 _T = TypeVar("_T")
@@ -45,6 +53,7 @@ class StoredReview:
         self._plan = plan
         self._notes = notes
         self._paths = StoredPaths(path.parent)
+        self._listed: list[Listed] | None = None
 
     @property
     def path(self) -> Path:
@@ -106,8 +115,11 @@ class StoredReview:
             Words, each to be found in case, target, split or the reader's comment; where names
             are hidden, in the item's number in place of the case.
         """
+        name = answers.reader_name(reader)
         with self._reading():
-            return list_rows(self._connection, answers.reader_name(reader), status, search)
+            if self._listed is None:
+                self._listed = read_listed(self._connection)
+            return list_rows(self._connection, self._listed, name, status, search)
 
     def progress(self, reader: str) -> Progress:
         """How far a reader is."""
