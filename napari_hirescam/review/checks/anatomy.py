@@ -44,6 +44,12 @@ class Anatomy:
         In how many it comes; 0 for any number.
     radius_mm
         Of the largest ball in it, for tubes; 0 for not known.
+    off_middle_mm
+        How far its middle may lie from the patient's, if it is an organ of the middle; 0 if not.
+    even
+        Whether its inside looks even in a CT, so that the steepest edge is its border.
+    sharp
+        Whether a native CT shows its border at all.
     """
 
     ml: Range
@@ -54,6 +60,9 @@ class Anatomy:
     side: Literal[-1, 0, 1] = 0
     pieces: int = 1
     radius_mm: float = 0.0
+    off_middle_mm: float = 0.0
+    even: bool = False
+    sharp: bool = True
 
 
 def _lung(low: float, high: float, side: Literal[-1, 0, 1], pieces: int = 1) -> Anatomy:
@@ -61,24 +70,42 @@ def _lung(low: float, high: float, side: Literal[-1, 0, 1], pieces: int = 1) -> 
     return Anatomy((low, high), (-940, -350), (-1100, -200), 0.4, "lung", side, pieces)
 
 
-def _vessel(low: float, high: float, radius_mm: float) -> Anatomy:
-    return Anatomy((low, high), (0, 700), (-30, 1500), 0.15, "tube", pieces=0, radius_mm=radius_mm)
+def _vessel(low: float, high: float, radius_mm: float, off_middle_mm: float = 0.0) -> Anatomy:
+    return Anatomy(
+        (low, high),
+        (0, 700),
+        (-30, 1500),
+        0.15,
+        "tube",
+        pieces=0,
+        radius_mm=radius_mm,
+        off_middle_mm=off_middle_mm,
+        even=True,
+    )
 
 
-def _bone(low: float, high: float, pieces: int = 1) -> Anatomy:
+def _bone(low: float, high: float, pieces: int = 1, off_middle_mm: float = 0.0) -> Anatomy:
     # Fatty marrow reaches far below zero, enamel and metal far up.
-    return Anatomy((low, high), (60, 900), (-60, 3100), 0.12, "bone", pieces=pieces)
+    return Anatomy(
+        (low, high),
+        (60, 900),
+        (-60, 3100),
+        0.12,
+        "bone",
+        pieces=pieces,
+        off_middle_mm=off_middle_mm,
+    )
 
 
 def _muscle(low: float, high: float) -> Anatomy:
-    return Anatomy((low, high), (-60, 110), (-190, 220), 0.1, "muscle", pieces=0)
+    return Anatomy((low, high), (-60, 110), (-190, 220), 0.1, "muscle", pieces=0, even=True)
 
 
 _BLOOD = (0.0, 450.0)
-_KIDNEY = Anatomy((50, 450), (-10, 350), (-80, 700), 0.1, "compact")
+_KIDNEY = Anatomy((50, 450), (-10, 350), (-80, 700), 0.1, "compact", even=True)
 _LEFT_AND_RIGHT: dict[str, Anatomy] = {
     "kidney": _KIDNEY,
-    "adrenal_gland": Anatomy((0.8, 20), (-40, 160), (-100, 300), 0.15, "muscle"),
+    "adrenal_gland": Anatomy((0.8, 20), (-40, 160), (-100, 300), 0.15, "muscle", sharp=False),
     "iliac_artery": _vessel(2, 80, 20),
     "iliac_vena": _vessel(2, 80, 20),
     "humerus": _bone(10, 350),
@@ -111,37 +138,53 @@ _SINGLE: dict[str, Anatomy] = {
     "pulmonary_artery": _vessel(15, 300, 28),
     "pulmonary_vein": _vessel(3, 200, 22),
     "atrial_appendage_left": Anatomy((1, 45), _BLOOD, (-130, 1000), 0.15, "muscle"),
-    "aorta": replace(_vessel(25, 1200, 45), pieces=0),
+    "aorta": _vessel(25, 1200, 45, 60),
     "brachiocephalic_trunk": _vessel(1, 40, 14),
-    "superior_vena_cava": _vessel(3, 80, 20),
-    "inferior_vena_cava": _vessel(10, 300, 28),
+    "superior_vena_cava": _vessel(3, 80, 20, 70),
+    "inferior_vena_cava": _vessel(10, 300, 28, 60),
     "portal_vein_and_splenic_vein": _vessel(4, 150, 18),
-    "great_vessel": _vessel(30, 2000, 60),
-    "mediastinum": Anatomy((100, 8000), (-130, 250), (-250, 1500), 0.2, "muscle", pieces=0),
-    "trachea": Anatomy((8, 130), (-1050, -650), (-1100, -400), 0.35, "tube", 0, 0, 18),
-    "esophagus": Anatomy((6, 150), (-350, 130), (-1100, 500), 0.1, "tube", 0, 0, 28),
-    "liver": Anatomy((500, 4000), (-20, 190), (-50, 400), 0.06, "compact", -1),
-    "spleen": Anatomy((35, 1800), (10, 230), (-40, 400), 0.08, "compact", 1),
-    "gallbladder": Anatomy((1, 350), (-30, 150), (-100, 500), 0.12, "compact", -1),
+    "great_vessel": replace(_vessel(30, 2000, 60), sharp=False),
+    "mediastinum": Anatomy(
+        (100, 8000), (-130, 250), (-250, 1500), 0.2, "muscle", pieces=0, sharp=False
+    ),
+    "trachea": Anatomy((8, 130), (-1050, -650), (-1100, -400), 0.35, "tube", 0, 0, 18, 45),
+    "esophagus": Anatomy(
+        (6, 150), (-350, 130), (-1100, 500), 0.1, "tube", 0, 0, 28, 50, sharp=False
+    ),
+    "liver": Anatomy((500, 4000), (-20, 190), (-50, 400), 0.06, "compact", -1, even=True),
+    "spleen": Anatomy((35, 1800), (10, 230), (-40, 400), 0.08, "compact", 1, even=True),
+    "gallbladder": Anatomy((1, 350), (-30, 150), (-100, 500), 0.12, "compact", -1, even=True),
     "stomach": Anatomy((40, 3500), (-750, 350), (-1100, 900), 0.05, "bowel", 1, 0),
-    "pancreas": Anatomy((15, 300), (-60, 190), (-130, 400), 0.12, "muscle", 0, 0),
+    "pancreas": Anatomy((15, 300), (-60, 190), (-130, 400), 0.12, "muscle", 0, 0, sharp=False),
     "duodenum": Anatomy((10, 350), (-350, 250), (-1100, 900), 0.05, "bowel", 0, 0),
     "small_bowel": Anatomy((60, 4000), (-350, 300), (-1100, 900), 0.05, "bowel", 0, 0),
     "colon": Anatomy((100, 5000), (-850, 400), (-1100, 1500), 0.05, "bowel", 0, 0),
-    "urinary_bladder": Anatomy((8, 1800), (-30, 600), (-100, 1500), 0.1, "compact"),
-    "prostate": Anatomy((6, 250), (-20, 180), (-120, 600), 0.12, "compact"),
-    "thyroid_gland": Anatomy((2, 200), (10, 350), (-120, 600), 0.15, "muscle", 0, 0),
+    "urinary_bladder": Anatomy(
+        (8, 1800), (-30, 600), (-100, 1500), 0.1, "compact", 0, 1, 0, 60, even=True
+    ),
+    "prostate": Anatomy(
+        (6, 250), (-20, 180), (-120, 600), 0.12, "compact", 0, 1, 0, 40, sharp=False
+    ),
+    "thyroid_gland": Anatomy((2, 200), (10, 350), (-120, 600), 0.15, "muscle", 0, 0, 0, 45),
     "brain": Anatomy((800, 1900), (0, 80), (-100, 200), 0.08, "compact"),
-    "spinal_cord": Anatomy((6, 120), (-40, 150), (-150, 400), 0.12, "tube", 0, 0, 14),
-    "spine": _bone(80, 2000, 0),
-    "vertebrae": _bone(3, 160),
-    "sacrum": _bone(60, 500),
-    "sternum": _bone(15, 250, 0),
+    "spinal_cord": Anatomy(
+        (6, 120), (-40, 150), (-150, 400), 0.12, "tube", 0, 0, 14, 35, even=True
+    ),
+    "spine": _bone(80, 2000, 0, 40),
+    "vertebrae": _bone(3, 160, 1, 45),
+    "sacrum": _bone(60, 500, 1, 40),
+    "sternum": _bone(15, 250, 0, 45),
     "skull": _bone(300, 1500, 0),
     "rib": replace(_bone(0.3, 60), pieces=0),
     "costal_cartilages": Anatomy((10, 350), (20, 400), (-130, 1500), 0.1, "bone", 0, 0),
 }
-_MIDLINE_SIDES: dict[str, Literal[-1, 1]] = {"right": -1, "left": 1}
+_VERTEBRAE = {
+    "c": _bone(3, 60, 1, 45),
+    "t": _bone(8, 110, 1, 45),
+    "l": _bone(22, 160, 1, 45),
+    "s": _bone(12, 160, 1, 45),
+}
+_SIDE_WORDS: dict[str, Literal[-1, 1]] = {"right": -1, "left": 1}
 
 
 def anatomy_of(organ: str) -> Anatomy | None:
@@ -156,14 +199,15 @@ def anatomy_of(organ: str) -> Anatomy | None:
     if name in _SINGLE:
         return _SINGLE[name]
     words = name.split("_")
-    side = next((word for word in words if word in _MIDLINE_SIDES), None)
+    side = next((word for word in words if word in _SIDE_WORDS), None)
     rest = "_".join(word for word in words if word != side)
     if side is not None and rest in _LEFT_AND_RIGHT:
-        return replace(_LEFT_AND_RIGHT[rest], side=_MIDLINE_SIDES[side])
+        return replace(_LEFT_AND_RIGHT[rest], side=_SIDE_WORDS[side])
     if side is not None and words[0] == "rib":
-        return replace(_SINGLE["rib"], side=_MIDLINE_SIDES[side])
+        return replace(_SINGLE["rib"], side=_SIDE_WORDS[side])
     if words[0] == "vertebrae":
-        return _SINGLE["vertebrae"]
+        level = words[1][:1] if len(words) > 1 else ""
+        return _VERTEBRAE.get(level, _SINGLE["vertebrae"])
     return None
 
 
@@ -173,5 +217,5 @@ def side_of(organ: str) -> Literal[-1, 0, 1]:
     if known is not None:
         return known.side
     words = organ_name(organ).split("_")
-    sides = {_MIDLINE_SIDES[word] for word in words if word in _MIDLINE_SIDES}
+    sides = {_SIDE_WORDS[word] for word in words if word in _SIDE_WORDS}
     return sides.pop() if len(sides) == 1 else 0

@@ -20,6 +20,7 @@ CHECKS: dict[str, str] = {
     "volume": "volume out of range",
     "mean_hu": "mean HU out of range",
     "tissue": "holds tissue that the organ has not",
+    "edge": "border follows no edge of the CT",
     "jagged": "outline jumps from slice to slice",
     "gap": "slices without it in between",
     "leak": "leaks into airways or bowel, or through a thin neck",

@@ -151,7 +151,8 @@ def _can_be_read_alone(item: Item) -> bool:
         return False
     try:
         table = read_organ_table(item.organ_table) if item.organ_table else None
-        read_organs(item.mask, table, wanted=[item.target])
+        organ = organ_name(item.target)
+        read_organs(item.mask, table, wanted=[organ], unnamed=organ, lenient=True)
     except HirescamError:
         return False
     return True

@@ -6,18 +6,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from napari_hirescam.organs.organ_map import BoolArray
 from napari_hirescam.review.checks.subject import Subject, finding, ml_text, spot
 from napari_hirescam.review.item import CheckFinding
 
-_AIRWAY_ML = 4.0
+_AIRWAY_ML = 3.0
+#: Bronchi further from the windpipe run within the lung, where masks may take them in.
+_BESIDE_WINDPIPE_MM = 22.0
 _BOWEL_ML = 6.0
 _GAS_HU = -930
 #: An outgrowth hangs on a neck so thin, and is so large.
-_NECKS_MM = (3.0, 5.0, 8.0)
+_NECKS_MM = (2.0, 3.0, 4.0, 5.0, 6.5, 8.0)
 _OUTGROWTH_ML = 1.5
-_OUTGROWTH_SHARE = 0.03
-#: The neck is thinner than the outgrowth by this factor at least.
-_WAIST = 1.7
+_OUTGROWTH_SHARE = 0.008
+#: The neck is thinner than the outgrowth by this factor at least; in sound masks by 1.1.
+_WAIST = 1.6
 
 
 def check_airways(subject: Subject) -> Iterator[CheckFinding]:
@@ -28,7 +31,7 @@ def check_airways(subject: Subject) -> Iterator[CheckFinding]:
     if scan.airways is None or scan.air is None:
         return
     box, share = subject.on_grid
-    airway = share * scan.airways[box]
+    airway = share * _windpipe(scan.airways, scan.grid.spacing_mm[2])[box]
     ml = float(airway.sum()) * scan.grid.voxel_ml
     if ml > _AIRWAY_ML:
         at = spot(airway > 0.5 * airway.max()) + [span.start for span in box]
@@ -43,6 +46,18 @@ def check_airways(subject: Subject) -> Iterator[CheckFinding]:
     if ml > _BOWEL_ML and at is not None:
         words = f"{ml_text(ml)} of gas that is no lung's, of bowel or stomach perhaps"
         yield finding("leak", words, 0.35 + ml / 100, at)
+
+
+def _windpipe(airways: BoolArray, spacing_mm: float) -> BoolArray:
+    """The airways' part near the column of the windpipe, which is their upper half."""
+    found = np.zeros_like(airways)
+    planes = np.flatnonzero(airways.any(axis=(1, 2)))
+    if len(planes):
+        upper = airways[planes[0] : planes[len(planes) // 2] + 1]
+        column = float(np.median(np.nonzero(upper)[2]))
+        near = np.abs(np.arange(airways.shape[2]) - column) * spacing_mm <= _BESIDE_WINDPIPE_MM
+        found[:, :, near] = airways[:, :, near]
+    return found
 
 
 def _largest_lump(

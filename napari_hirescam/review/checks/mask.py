@@ -14,6 +14,7 @@ from napari_hirescam.organs.organ_tables import organ_name
 from napari_hirescam.review.checks.against_partition import check_partition
 from napari_hirescam.review.checks.anatomy import anatomy_of
 from napari_hirescam.review.checks.density import check_mean_hu, check_tissue, check_volume
+from napari_hirescam.review.checks.edges import check_edge
 from napari_hirescam.review.checks.ends import check_cut
 from napari_hirescam.review.checks.leaks import check_airways, check_outgrowth, check_widening
 from napari_hirescam.review.checks.pieces import check_holes, check_pieces
@@ -40,6 +41,7 @@ _CHECKS = (
     check_volume,
     check_mean_hu,
     check_tissue,
+    check_edge,
     check_gap,
     check_jagged,
     check_airways,

@@ -34,7 +34,7 @@ def check_pieces(subject: Subject) -> Iterator[CheckFinding]:
         return
     sizes = np.bincount(labels.ravel())[1:] * subject.coarse_ml
     order = np.argsort(sizes)[::-1] + 1
-    at_end = _at_cut_ends(subject, labels)
+    at_end = _at_cut_ends(subject, labels, int(order[0]))
     islands = [k for k in order[expected:] if k not in at_end]
     largest = float(sizes[islands[0] - 1]) if islands else 0.0
     total = float(sum(sizes[k - 1] for k in islands))
@@ -54,13 +54,15 @@ def check_pieces(subject: Subject) -> Iterator[CheckFinding]:
     )
 
 
-def _at_cut_ends(subject: Subject, labels: np.ndarray) -> set[int]:
-    """Pieces that touch an end of the scan."""
+def _at_cut_ends(subject: Subject, labels: np.ndarray, main: int) -> set[int]:
+    """Pieces that touch an end of the scan which cuts the largest piece too."""
     found: set[int] = set()
     for axis, far in subject.cut_ends:
         # Two blocks of margin lie around the box.
         face = np.take(labels, labels.shape[axis] - 3 if far else 2, axis=axis)
-        found.update(np.unique(face).tolist())
+        cut = set(np.unique(face).tolist())
+        if main in cut:
+            found |= cut
     return found - {0}
 
 

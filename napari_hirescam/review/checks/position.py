@@ -21,7 +21,7 @@ _WRONG_SHARE = 0.6
 _ENDS = (("upper", "lower"), ("front", "back"), ("right", "left"))
 _TOUCHED_CM2 = 0.2
 _SHARED_ML = 1.0
-_SHARED_SHARE = 0.02
+_SHARED_SHARE = 0.01
 #: Regions that hold other organs by what they are.
 _HOLDS_OTHERS = {"body", "skin", "mediastinum", "great_vessel", "spine", "heart", "lungs"}
 
@@ -48,7 +48,10 @@ def check_outside_body(subject: Subject) -> Iterator[CheckFinding]:
 def check_side(subject: Subject) -> Iterator[CheckFinding]:
     """Find organs of one side that lie on the other."""
     middle, side = subject.scan.middle_mm, side_of(subject.organ)
-    if middle is None or side == 0:
+    if middle is None:
+        return
+    if side == 0:
+        yield from _off_middle(subject, middle)
         return
     columns = subject.box[2]
     per_column = subject.inner.sum(axis=(0, 1)).astype(float)
@@ -66,6 +69,26 @@ def check_side(subject: Subject) -> Iterator[CheckFinding]:
         f"{share:.0%} of it lie on the patient's {_SIDES[-side]}, but it is an organ of the "
         f"{_SIDES[side]}",
         0.6 + 0.4 * share,
+        subject.place_of(at),
+    )
+
+
+def _off_middle(subject: Subject, middle: float) -> Iterator[CheckFinding]:
+    """An organ of the middle that lies at a side."""
+    if subject.anatomy is None or not subject.anatomy.off_middle_mm:
+        return
+    per_column = subject.inner.sum(axis=(0, 1)).astype(float)
+    column = float(per_column @ np.arange(len(per_column)) / per_column.sum())
+    column += subject.box[2].start
+    off = float(subject.scan.ct.affine[2, 3] + subject.spacing_mm[2] * column) - middle
+    if abs(off) <= subject.anatomy.off_middle_mm:
+        return
+    at = spot_of_columns(subject.inner) + [span.start for span in subject.box]
+    yield finding(
+        "left_right",
+        f"its middle lies {abs(off):.0f} mm to the {_SIDES[1 if off > 0 else -1]} of the "
+        f"patient's, and this organ's hardly {subject.anatomy.off_middle_mm:.0f} mm",
+        0.4 + 0.2 * (abs(off) / subject.anatomy.off_middle_mm - 1),
         subject.place_of(at),
     )
 

@@ -14,13 +14,18 @@ from napari_hirescam.review.item import CheckFinding
 
 Floats = npt.NDArray[np.float64]
 
-#: Slices on both sides of a gap that overlap so much are one organ.
-_SAME_ORGAN = 0.15
+#: From one slice to the next an organ moves sideways by at most so many times the way along.
+_SLANT = 3.0
+_SLANT_MM = 4.0
 #: Smaller cross-sections change their outline from slice to slice by themselves.
-_LEAST_PIXELS = 30
-#: A slice jumps if it fits its neighbours by so much less than they fit each other.
-_JUMP = 0.06
-_JUMP_SHARE = 0.12
+_LEAST_PIXELS = 20
+#: Share of all that changes from slice to slice which the next slice takes back: sound masks
+#: have up to 0.07, jagged ones 0.2 and more.
+_TAKEN_BACK = 0.13
+_TAKEN_BACK_OF_AREA = 0.04
+#: The same in a single slice, as a share of its area.
+_ODD_SLICE = 0.3
+_LARGE = 0.25
 
 
 def check_gap(subject: Subject) -> Iterator[CheckFinding]:
@@ -34,7 +39,8 @@ def check_gap(subject: Subject) -> Iterator[CheckFinding]:
         if after - before == 1:
             continue
         upper, lower = subject.inner[before], subject.inner[after]
-        if not _near(upper, lower):
+        reach = _SLANT_MM + _SLANT * float(after - before) * subject.spacing_mm[0]
+        if not _near(upper, lower, reach, subject.spacing_mm[1:]):
             continue
         missing += int(after - before) - 1
         if place is None:
@@ -53,43 +59,51 @@ def check_gap(subject: Subject) -> Iterator[CheckFinding]:
         )
 
 
-def _near(upper: BoolArray, lower: BoolArray) -> bool:
-    """Whether two cross-sections lie over one another."""
-    smaller = min(int(upper.sum()), int(lower.sum()))
-    return int((upper & lower).sum()) > _SAME_ORGAN * smaller
+def _near(
+    upper: BoolArray, lower: BoolArray, reach_mm: float, spacing_mm: tuple[float, ...]
+) -> bool:
+    """Whether two cross-sections lie over one another, or nearly so."""
+    from scipy import ndimage
+
+    if (upper & lower).any():
+        return True
+    apart = ndimage.distance_transform_edt(~upper, sampling=spacing_mm)
+    return float(apart[lower].min()) <= reach_mm
 
 
 def check_jagged(subject: Subject) -> Iterator[CheckFinding]:
-    """Find slices that are unlike both neighbours, while these are like each other."""
-    jumps, weight = slice_jumps(subject.inner)
+    """Find slices that go against both neighbours."""
+    odd, change, area = odd_area(subject.inner)
     subject.tick()
-    if not weight.any():
+    if not area.any():
         return
-    jumping = jumps > _JUMP
-    share = float((jumps.clip(0) * weight).sum() / weight.sum())
-    worst = int(np.argmax(jumps * np.sqrt(weight)))
-    many = float((weight * jumping).sum() / weight.sum())
-    single = jumps[worst] > 0.25 and weight[worst] > 0.2 * weight.max()
-    if not single and (many < _JUMP_SHARE or share < 0.02):
+    taken_back = float(odd.sum() / max(change.sum(), 1))
+    of_area = float(odd.sum() / area.sum())
+    share = odd / np.maximum(area, 1)
+    large = area > _LARGE * area.max()
+    worst = int(np.argmax(np.where(large, share, 0)))
+    many = taken_back > _TAKEN_BACK and of_area > _TAKEN_BACK_OF_AREA
+    if not many and share[worst] <= _ODD_SLICE:
         return
     k = worst + 1
-    around = subject.inner[k - 1] & subject.inner[k + 1]
-    odd = around ^ subject.inner[k]
-    row, column = spot(odd[None] if odd.any() else subject.inner[k][None])[1:]
+    before, here, after = subject.inner[k - 1 : k + 2]
+    against = (here & ~(before | after)) | (before & after & ~here)
+    row, column = spot(against[None])[1:]
     index = np.array([k, row, column]) + [span.start for span in subject.box]
-    count = int(jumping.sum())
-    slices = "1 slice" if count == 1 else f"{count} slices"
+    if many:
+        words = (
+            f"its outline jumps from slice to slice: {of_area:.0%} of its area is unlike both "
+            "neighbouring slices"
+        )
+    else:
+        words = f"a slice of it jumps: {share[worst]:.0%} of its area are unlike both neighbours"
     yield finding(
-        "jagged",
-        f"{slices} of {len(subject.inner)} jump: Dice with the next one is lower by up to "
-        f"{float(jumps[worst]):.2f} than that of the slices around",
-        0.35 + max(2 * share, float(jumps[worst]) / 2),
-        subject.place_of(index),
+        "jagged", words, 0.35 + max(of_area, float(share[worst]) / 4), subject.place_of(index)
     )
 
 
-def slice_jumps(mask: BoolArray) -> tuple[Floats, Floats]:
-    """How much worse each inner slice fits its neighbours than they fit each other.
+def odd_area(mask: BoolArray) -> tuple[Floats, Floats, Floats]:
+    """Measure how far each inner slice goes against both of its neighbours.
 
     Parameters
     ----------
@@ -98,25 +112,19 @@ def slice_jumps(mask: BoolArray) -> tuple[Floats, Floats]:
 
     Returns
     -------
-    For slices 1 to n - 2: Dice of the neighbours, less the better Dice of the slice with one of
-    them (below 0 for what changes steadily); and the mean area of the three, pixels. Slices with
-    a small cross-section beside them have 0 for both.
+    For slices 1 to n - 2, pixels: what a slice has and neither neighbour, or lacks and both have;
+    what changes within the three slices; the slice's area. All are 0 for slices that are small,
+    and for those that miss.
     """
-    area = mask.sum(axis=(1, 2)).astype(np.float64)
-    if len(area) < 3:
-        return np.zeros(0), np.zeros(0)
-
-    def dice(apart: int) -> Floats:
-        both = np.array(
-            [np.count_nonzero(a & b) for a, b in zip(mask[:-apart], mask[apart:], strict=True)]
-        )
-        found: Floats = 2 * both / np.maximum(area[:-apart] + area[apart:], 1)
-        return found
-
-    near, far = dice(1), dice(2)
-    weight = (area[:-2] + area[1:-1] + area[2:]) / 3
-    small = np.minimum(area[:-2], area[2:]) < _LEAST_PIXELS
-    # A slice that is missing is a gap, and no jump.
-    small |= area[1:-1] == 0
-    jump = far - np.maximum(near[:-1], near[1:])
-    return np.where(small, 0.0, jump), np.where(small, 0.0, weight)
+    if len(mask) < 3:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    found = np.zeros((3, len(mask) - 2))
+    for k, (before, here, after) in enumerate(zip(mask[:-2], mask[1:-1], mask[2:], strict=True)):
+        area = np.count_nonzero(here)
+        if area < _LEAST_PIXELS:
+            continue
+        some, both = before | after, before & after
+        odd = np.count_nonzero(here & ~some) + np.count_nonzero(both & ~here)
+        change = np.count_nonzero((here | some) & ~(here & both))
+        found[:, k] = odd, change, area
+    return found[0], found[1], found[2]
