@@ -33,7 +33,7 @@ SPACING = (3.0, 1.0, 2.0)
 ML = 6 / 1000  # of one voxel
 
 masks = arrays(bool, st.tuples(*[st.integers(1, 6)] * 3))
-quickly = settings(max_examples=40, deadline=None)
+quickly = settings(max_examples=25, deadline=None)
 
 
 def neighbours(place, shape, *, corners: bool):
