@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -247,14 +248,15 @@ class CommentLine(QLineEdit):
         super().__init__()
         self.setPlaceholderText(placeholder)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        self._before: QWidget | None = None
+        # Weakly: it may be the canvas, which must be able to go.
+        self._before: weakref.ref[QWidget] | None = None
         self.editingFinished.connect(lambda: self.committed.emit(self.text().strip()))
 
     def enter(self) -> None:
         """Take the focus; Esc or Enter gives it back to whoever had it."""
         focus = QApplication.focusWidget()
         if focus is not self:
-            self._before = focus
+            self._before = weakref.ref(focus) if focus is not None else None
         self.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def show_text(self, text: str) -> None:
@@ -264,7 +266,8 @@ class CommentLine(QLineEdit):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: D102, N802
         if event.key() in {Qt.Key.Key_Escape, Qt.Key.Key_Return, Qt.Key.Key_Enter}:
-            before, self._before = self._before, None
+            before = self._before() if self._before is not None else None
+            self._before = None
             # Leaving commits.
             self.clearFocus()
             if before is not None:

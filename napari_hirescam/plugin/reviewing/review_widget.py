@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,8 @@ class ReviewWidget(QWidget):
         self.start = StartPage()
         self.finish = FinishPage()
         self.desk: Desk | None = None
-        self._window: QWidget | None = None
+        # Weakly: a widget that Python still holds must not keep a closed window.
+        self._watched: weakref.ref[QWidget] | None = None
         self._docked = False
         self._last_things = _LastThings()
         self.destroyed.connect(self._last_things.do)
@@ -81,8 +83,7 @@ class ReviewWidget(QWidget):
         self.desk.finish_asked.connect(self._show_finish)
         self._pages.addWidget(self.desk)
         self._pages.setCurrentWidget(self.desk)
-        self._watch_window()
-        self.desk.begin(self._window or self)
+        self.desk.begin(self._watch_window())
 
     def make(self, reader: str) -> None:
         """Ask for all that a new review needs, make it, and open it."""
@@ -153,7 +154,8 @@ class ReviewWidget(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: D102, N802
         if (
             event.type() == QEvent.Type.Close
-            and watched is self._window
+            and self._watched is not None
+            and watched is self._watched()
             and self.desk is not None
             and not self._may_leave()
         ):
@@ -161,13 +163,16 @@ class ReviewWidget(QWidget):
             return True
         return bool(super().eventFilter(watched, event))
 
-    def _watch_window(self) -> None:
+    def _watch_window(self) -> QWidget:
+        """Hear of the window's closing before it closes."""
         window = self._main_window()
-        if window is not self._window:
-            if self._window is not None:
-                self._window.removeEventFilter(self)
-            self._window = window
+        before = self._watched() if self._watched is not None else None
+        if window is not before:
+            if before is not None:
+                before.removeEventFilter(self)
+            self._watched = weakref.ref(window)
             window.installEventFilter(self)
+        return window
 
     def _main_window(self) -> QWidget:
         """Find the window of the viewer; a dock that floats is one of its children."""
