@@ -188,7 +188,7 @@ def test_rejected_masks_never_enter(folder, table):
     assert names(kept) == ["a", "d"]
     (leaving, staying) = kept.notes[-2:]
     assert leaving == (
-        "By the review review, 2 of 4 cases leave: 1 excluded (b); 1 to be segmented anew (c)."
+        "By the review 'review', 2 of 4 cases leave: 1 excluded (b); 1 to be segmented anew (c)."
     )
     assert staying == "A mask that nobody finished deciding on stays as drawn."
 

@@ -65,7 +65,8 @@ def reviewed_cases(
             for item in one.items()
             if item.kind == "mask"
         }
-        names = ", ".join(one.plan.name for one in opened)
+        names = "the review " if len(opened) == 1 else "the reviews "
+        names += " and ".join(repr(one.plan.name) for one in opened)
     by_case: dict[str, dict[str, Decided]] = {}
     for (name, organ), what in found.items():
         by_case.setdefault(name, {})[organ] = what
@@ -171,7 +172,7 @@ class _Tally:
         """What the user should know, one sentence each."""
         leaving = sum(map(len, self.why.values()))
         notes = [
-            f"By the review {self.reviews}, {leaving} of {self.n_cases} cases leave"
+            f"By {self.reviews}, {leaving} of {self.n_cases} cases leave"
             + (f": {self.reasons()}." if leaving else ".")
         ]
         if self.corrected:
