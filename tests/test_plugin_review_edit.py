@@ -158,6 +158,7 @@ def test_the_next_edit_goes_on_from_the_last_one(qtbot, panel, layer, loaded, re
     paint(layer)
     finish(qtbot, panel)
     again = begin(qtbot, panel, loaded, review)
+    assert not panel.controls.rescue.asking
     assert again.data[OUTSIDE] == 1
     assert "your last edit" in panel.controls.state.text()
     panel.controls.operations.buttons["As it was made"].click()
@@ -256,9 +257,35 @@ def test_a_layer_that_is_removed_keeps_its_strokes(
     paint(layer)
     panel._viewer.layers.remove(layer)
     assert not panel.editing
-    assert told == ["The layer was removed; its strokes are kept for the next edit."]
+    assert told == ["The strokes are kept; the next edit of this item offers them."]
     begin(qtbot, panel, loaded, review)
     assert panel.controls.rescue.asking
+
+
+def test_a_saving_that_lags_behind_leaves_no_strokes_of_a_finished_edit(
+    qtbot, panel, layer, loaded, review, monkeypatch
+):
+    journal = panel._edit.opened.journal
+    entered, go_on, save = threading.Event(), threading.Event(), journal.save
+
+    def slow(labels):
+        entered.set()
+        go_on.wait(20)
+        return save(labels)
+
+    monkeypatch.setattr(journal, "save", slow)
+    paint(layer)
+    panel._autosave.save()
+    assert entered.wait(20)
+    saved = []
+    panel.saved.connect(saved.append)
+    panel.finish(save=True)
+    paint(layer, (5, 5, 30))  # too late
+    with qtbot.waitSignal(panel.ended, timeout=60000):
+        go_on.set()
+    assert int((read_volume(saved[0].file).voxels != 0).sum()) == organ().sum() + 1
+    begin(qtbot, panel, loaded, review)
+    assert not panel.controls.rescue.asking
 
 
 def test_a_full_disk_keeps_the_edit_open_and_its_strokes(

@@ -296,6 +296,32 @@ def test_only_the_blocks_that_a_stroke_touches_are_copied():
     assert layer.take_changed() == {(2, 0, 0), (2, 0, 1)}
 
 
+@pytest.mark.parametrize("voxels", [3, 2000])
+def test_an_operation_is_one_step_however_much_it_changes(layer, voxels):
+    """Few voxels are kept by their indices, many as masks of their box."""
+    layer.hu_range = SOFT_TISSUE  # which limits the brush, not operations
+    layer.paint((2, 8, 10), 1)
+    states = [layer.data.copy()]
+    after = layer.data == 1
+    after.reshape(-1)[np.linspace(0, after.size - 1, voxels, dtype=int)] ^= True
+    box = tuple(slice(0, n) for n in SHAPE)
+    assert layer.replace_voxels(box, after) == voxels
+    assert np.array_equal(layer.data == 1, after)
+    assert layer.hu_range == SOFT_TISSUE
+    layer.undo()
+    assert np.array_equal(layer.data, states[0])
+    layer.redo()
+    assert np.array_equal(layer.data == 1, after)
+
+
+def test_voxels_that_a_script_puts_in_place_are_saved(layer):
+    journal = _Journal()
+    saver = StrokeSaver(layer, journal)
+    layer.data = np.ones(SHAPE, np.uint8)
+    saver.flush()
+    assert journal.kept.all()
+
+
 def test_every_change_is_told(layer):
     told = []
     layer.events.edited.connect(lambda: told.append(layer.data.sum()))

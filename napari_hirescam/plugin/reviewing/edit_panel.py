@@ -186,7 +186,12 @@ class EditPanel(QWidget):
                 self._on_strokes_not_saved(as_sentence(error, self._words))
                 return False
         self._current.abandon()
+        painted = self._edit is not None and (
+            self._edit.layer.can_undo or self.controls.rescue.asking
+        )
         self._close()
+        if painted:
+            self.told.emit("The strokes are kept; the next edit of this item offers them.")
         return True
 
     def abandon(self) -> bool:
@@ -267,12 +272,12 @@ class EditPanel(QWidget):
     def _on_written(self, written: Edit | None) -> None:
         self._current.job = None
         edit = self._edit
+        if written is not None:
+            self.saved.emit(written)
         self._close()
         if written is None:
             self.told.emit("Nothing was changed, so nothing was written.")
-            return
-        self.saved.emit(written)
-        if edit is not None:
+        elif edit is not None:
             self._after.start(made_mask(edit.subject), edit.layer.data, edit.subject)
 
     def _on_failed(self, error: HirescamError) -> None:
@@ -294,9 +299,7 @@ class EditPanel(QWidget):
         edit = self._edit
         if edit is None or event.value is not edit.layer:
             return
-        if self.suspend():
-            self.told.emit("The layer was removed; its strokes are kept for the next edit.")
-        else:
+        if not self.suspend():
             self._viewer.add_layer(edit.layer)
 
     def _on_save_clicked(self) -> None:

@@ -30,6 +30,8 @@ EDIT_KIND, DIFFERENCE_KIND = "review_edit", "review_difference"
 
 # Neither the outline's of the mask that is judged, nor one of the difference's.
 _COLOUR = "#2dd4bf"
+# Three indices, a value before and one after.
+_BYTES_AN_INDEX = 3 * 4 + 2
 
 Box = tuple[slice, ...]
 Block = tuple[int, ...]
@@ -78,6 +80,7 @@ class EditableMask(Labels):  # type: ignore[misc]
             opacity=0.45,
         )
         self.events.add(edited=Event)
+        self.events.data.connect(self._on_replaced)
 
     @property
     def _type_string(self) -> str:
@@ -116,15 +119,25 @@ class EditableMask(Labels):  # type: ignore[misc]
         if self.frozen:
             return 0
         differs = self.data[box] != after
-        # Half the usual width: a lung smoothed changes a million voxels, and each step is kept.
-        where = tuple(
-            (found + part.start).astype(np.int32)
-            for found, part in zip(np.nonzero(differs), box, strict=True)
-        )
-        if where[0].size:
+        count = int(np.count_nonzero(differs))
+        # napari keeps each step, as indices or as masks of the box: whichever is smaller.
+        if count * _BYTES_AN_INDEX < 2 * differs.size:
+            where = tuple(
+                (found + part.start).astype(np.int32)
+                for found, part in zip(np.nonzero(differs), box, strict=True)
+            )
             self._set_voxels(where, after[differs].astype(np.uint8))
+        else:
+            limit, self.hu_range = self.hu_range, None
+            with self.block_history():
+                for value in (0, 1):
+                    self._paint_region_with_mask(
+                        box, differs & (after == value), value, [0, 1, 2], refresh=False
+                    )
+            self.hu_range = limit
+        if count:
             self.refresh()
-        return int(where[0].size)
+        return count
 
     def data_setitem(self, indices: Any, value: Any, refresh: bool = True) -> None:  # noqa: FBT001, FBT002 - napari's signature
         """Set voxels in the range, keeping to the history; see napari."""
@@ -158,20 +171,18 @@ class EditableMask(Labels):  # type: ignore[misc]
             return
         if self.data[place] == new_label:
             return
-        filled = self._get_dims_to_paint()
-        plane = tuple(slice(None) if k in filled else slice(c, c + 1) for k, c in enumerate(place))
-        seed = tuple(c if k in filled else 0 for k, c in enumerate(place))
+        filled = sorted(self._get_dims_to_paint())
+        plane = tuple(slice(None) if k in filled else c for k, c in enumerate(place))
+        seed = tuple(place[k] for k in filled)
         region = (self.data[plane] == self.data[place]) & limit.contains(self._hu[plane])
         if self.contiguous:
             from skimage.segmentation import flood
 
             region = flood(region, seed, connectivity=1)  # type: ignore[no-untyped-call]
-        starts = [part.start or 0 for part in plane]
-        where = tuple(
-            (found + start).astype(np.int32)
-            for found, start in zip(np.nonzero(region), starts, strict=True)
-        )
-        self._set_voxels(where, new_label, refresh=refresh)
+        first, end = self._compute_mask_bbox(region)
+        key = self._build_slice_key(list(place), filled, first, end)
+        part = tuple(slice(a, b) for a, b in zip(first, end, strict=True))
+        self._paint_region_with_mask(key, region[part], new_label, filled, refresh)
 
     def undo(self) -> None:
         """Take back the last stroke or operation."""
@@ -223,6 +234,10 @@ class EditableMask(Labels):  # type: ignore[misc]
         boxes = [_box_of(atom) for atom in self._staged_history]
         super()._abort_stroke()
         self._tell_changed(*boxes)
+
+    def _on_replaced(self) -> None:
+        # Somebody put other voxels in the layer's place: every block may have changed.
+        self._tell_changed(tuple(slice(0, n) for n in self.data.shape))
 
     def _tell_changed(self, *boxes: Box) -> None:
         for box in boxes:

@@ -55,6 +55,7 @@ class PaintTools(QWidget):
         super().__init__()
         self._layer: EditableMask | None = None
         self._organ: str | None = None
+        self._brush_mm = _FIRST_BRUSH_MM
         self._events = ViewerEvents()
         self.destroyed.connect(self._events.disconnect)
         self.tool = Switch(
@@ -134,7 +135,7 @@ class PaintTools(QWidget):
             self.preset.setCurrentIndex(RANGES.index(usual_range(organ)))
             self._take_preset()
         self._set_range()
-        layer.brush_size = max(1, round(_FIRST_BRUSH_MM / min(layer.scale)))
+        layer.brush_size = max(1, round(self._brush_mm / min(layer.scale)))
         layer.mode = "paint"
         self._show()
 
@@ -202,7 +203,8 @@ class PaintTools(QWidget):
         if layer.mode in TOOLS:
             self.tool.value = layer.mode
         self.brush.setValue(int(layer.brush_size))
-        self.brush_mm.setText(f"{layer.brush_size * min(layer.scale):.3g} mm")
+        self._brush_mm = layer.brush_size * min(layer.scale)  # for the next edit, too
+        self.brush_mm.setText(f"{self._brush_mm:.3g} mm")
         self.dimensions.value = str(min(3, max(2, layer.n_edit_dimensions)))
 
     def _tell_kept_out(self) -> None:
