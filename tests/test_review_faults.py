@@ -15,6 +15,7 @@ from stored_reviews import PLAN, items_in, make_review
 
 from napari_hirescam.errors import ReviewError
 from napari_hirescam.review import database, network_drive
+from napari_hirescam.review.blank_review import write_blank
 from napari_hirescam.review.review_file import ReviewFile
 
 
@@ -58,22 +59,25 @@ def test_who_waits_too_long_is_told_who_saved_last_and_can_save_later(file, anot
         assert review.verdict("Ben", 1).rating == 4
 
 
+def test_who_begins_to_change_holds_the_file_before_looking_at_it(file):
+    """Else two could look, and the later would build on what the earlier has changed."""
+    with ReviewFile.open(file) as review, ReviewFile.open(file, patience_s=0.1) as other:
+        with database.transaction(review._connection):
+            review.verdict("Ann", 1)
+            with pytest.raises(ReviewError, match="another program holds this file"):
+                other.record("Ben", 1, "rating", 4)
+        other.record("Ben", 1, "rating", 4)
+
+
 def test_two_threads_of_one_window_take_turns(file):
     with ReviewFile.open(file) as review:
-        threads = [
-            threading.Thread(
-                target=lambda reader=reader: [
-                    review.record(reader, number, "rating", 3) for number in range(1, 21)
-                ]
-            )
-            for reader in ("Ben", "Cyd")
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for reader in ("Ben", "Cyd"):
-            assert [v.rating for v in review.verdicts([reader])] == [3] * 20
+        second = threading.Thread(target=review.record, args=("Ben", 1, "rating", 4))
+        with review._changing():
+            second.start()
+            second.join(0.1)
+            assert second.is_alive()  # it would have spoilt the other's transaction
+        second.join()
+        assert review.verdict("Ben", 1).rating == 4
 
 
 def fill(review: ReviewFile) -> int:
@@ -258,6 +262,11 @@ def test_on_a_network_drive_there_is_no_log_and_the_user_is_told(tmp_path, on_nf
             other.record("Ben", number, "rating", 2)
         assert [v.rating for v in review.verdicts()] == [4, 2] * 3
         assert not (tmp_path / "review.db-wal").exists()
+    assert journal_mode(tmp_path / "review.db") == "delete"
+
+
+def test_on_a_network_drive_it_never_has_had_a_log(tmp_path, on_nfs):
+    write_blank(tmp_path / "review.db", PLAN, items_in(tmp_path))
     assert journal_mode(tmp_path / "review.db") == "delete"
 
 
