@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from stored_reviews import PLAN, SHA, items_in, make_review
 
 from napari_hirescam.errors import ReviewError
-from napari_hirescam.review import database, schema
 from napari_hirescam.review.event import Event, Verdict
 from napari_hirescam.review.form import DECISIONS, MASK_REASONS, Form, Scale, YesNoQuestion
 from napari_hirescam.review.review_file import ReviewFile
@@ -201,8 +200,7 @@ def test_what_holds_is_what_the_events_say_by_hand_by_the_view_and_built_anew(
         ]
         assert [made.verdict(v.reader, v.item) for v in expected] == expected
         made.verify()
-        with database.transaction(made._connection):
-            schema.rebuild_verdicts(made._connection)
+        made.rebuild_verdicts()
         made.verify()
         assert [made.verdict(v.reader, v.item) for v in expected] == expected
         # And goes on from there as if it had never been built anew.
@@ -228,3 +226,5 @@ def test_what_holds_is_compared_with_the_events_on_demand(tmp_path, change):
         made._connection.execute(change)
         with pytest.raises(ReviewError, match="against the events"):
             made.verify()
+        made.rebuild_verdicts()
+        made.verify()

@@ -184,6 +184,11 @@ class ReviewFile(StoredReview):
                 "UPDATE listed SET worst_check = ? WHERE number = ?", (worst, item)
             )
 
+    def rebuild_verdicts(self) -> None:
+        """Make what holds now anew from the events, should :meth:`verify` find it changed."""
+        with self._changing():
+            schema.rebuild_verdicts(self._connection)
+
     def _edit_to_store(self, value: dict[str, str]) -> dict[str, str]:
         stored_value = dict(value)
         for key in stored.EDIT_FILES & value.keys():

@@ -174,7 +174,7 @@ class StoredReview:
             raise ReviewError(
                 self._path,
                 "another program has changed what holds now, against the events",
-                "restore it from a copy",
+                "have it made anew from the events (ReviewFile.rebuild_verdicts)",
             )
 
     def _kind_of(self, item: int) -> Any:
