@@ -77,9 +77,10 @@ class Preset:
     network: Mapping[str, Any] = field(default_factory=dict)
     mask_weight: float = 1 / 3
     batch_size: int = 4
-    learning_rate: float = 1e-3
-    # Settings were chosen on the patients of seed 0.
-    cohort_seed: int = 1
+    learning_rate: float = 2e-3
+    # Settings were chosen on the patients of seed 0, test sets and all; those of seed 1 were seen
+    # under earlier settings.
+    cohort_seed: int = 2
     n_replicates: int = 1000
     seeds: int = 3
 
@@ -136,9 +137,9 @@ _NETWORK = {
     "conv_channels": [24, 16],
 }
 PRESETS = {
-    "full": Preset(train=240, valid=60, test=80, epochs=24, network=_NETWORK, mask_weight=30.0),
+    "full": Preset(train=400, valid=60, test=80, epochs=24, network=_NETWORK, mask_weight=8.0),
     "small": Preset(
-        train=120, valid=30, test=40, epochs=12, network=_NETWORK, mask_weight=30.0, seeds=1
+        train=200, valid=30, test=30, epochs=12, network=_NETWORK, mask_weight=8.0, seeds=1
     ),
 }
 
