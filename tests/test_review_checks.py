@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from napari_hirescam import io
 from napari_hirescam.errors import Cancelled
 from napari_hirescam.organs import OrganMap
+from napari_hirescam.organs.partition import VALUES as PARTITION_VALUES
 from napari_hirescam.phantom import Phantom, make_phantom
 from napari_hirescam.review.checks import (
     ALARM,
@@ -548,3 +549,37 @@ def test_every_range_holds_a_middle_and_every_organ_of_totalsegmentator_s_chest_
             # The mean must be possible with the tissue that is allowed.
             assert known.mean_hu[0] < known.tissue_hu[1]
             assert known.mean_hu[1] > known.tissue_hu[0]
+
+
+@given(
+    st.tuples(*[st.integers(1, 9)] * 3),
+    st.tuples(*[st.sampled_from([0.4, 1.0, 3.0, 11.0])] * 3),
+    st.sampled_from(["lungs", "left_lung", "heart", "liver", "aorta", "rib_left_7", "colon", "x"]),
+    st.sampled_from([0.02, 0.5, 0.98, 1.0]),
+    st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_mask_on_any_grid_breaks_a_check(
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    organ: str,
+    share: float,
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    hu = rng.choice([-1000, -800, -100, 50, 400], shape).astype(np.int16)
+    ct = Volume(hu, scaling(spacing), "noise")
+    mask = rng.random(shape) < share
+    partition = OrganMap(
+        rng.integers(0, 4, shape).astype(np.uint8), ct.affine, PARTITION_VALUES, "PARTITION"
+    )
+    facts = check_mask(ct, mask, organ, partition=partition)
+    assert facts.volume_ml == pytest.approx(mask.sum() * np.prod(spacing) / 1000)
+    low = ct.grid.to_world([-0.5] * 3)
+    high = ct.grid.to_world(np.array(shape) - 0.5)
+    for found in facts.findings:
+        assert found.check in CHECKS
+        assert 0 <= found.severity <= 1
+        if found.place_mm is not None:
+            assert (np.array(found.place_mm) >= low - 1e-6).all()
+            assert (np.array(found.place_mm) <= high + 1e-6).all()

@@ -16,7 +16,7 @@ _LOBES = "lung_"
 _LEAST_DICE = 0.9
 #: Aerated lung that is left out, in one lump.
 _LEFT_OUT_ML = 15.0
-_LEFT_OUT_SHARE = 0.02
+_LEFT_OUT_SHARE = 0.01
 _AERATED_HU = -500
 #: A part of the lung, or of what lies between the lungs, lies in PARTITION's region so far.
 _LEAST_INSIDE = 0.8

@@ -138,7 +138,7 @@ _SINGLE: dict[str, Anatomy] = {
     "pulmonary_artery": _vessel(15, 300, 28),
     "pulmonary_vein": _vessel(3, 200, 22),
     "atrial_appendage_left": Anatomy((1, 45), _BLOOD, (-130, 1000), 0.15, "muscle"),
-    "aorta": _vessel(25, 1200, 45, 60),
+    "aorta": _vessel(25, 1200, 38, 50),
     "brachiocephalic_trunk": _vessel(1, 40, 14),
     "superior_vena_cava": _vessel(3, 80, 20, 70),
     "inferior_vena_cava": _vessel(10, 300, 28, 60),

@@ -31,7 +31,7 @@ _LEAST_ML = 1.0
 _SOFT_HU, _LUNG_HU = (-200.0, 300.0), (-1000.0, 200.0)
 #: Steepness at the border beside that on both sides of it: sound masks have 1.3 (bowel, femur) to
 #: 8 (lungs).
-_BESIDE = {"lung": 2.0, "bone": 1.2, "bowel": 1.25, "tube": 1.15, "compact": 1.15, "muscle": 1.15}
+_BESIDE = {"lung": 2.0, "bone": 1.2, "bowel": 1.2, "tube": 1.15, "compact": 1.15, "muscle": 1.15}
 #: The same beside the inside alone, for organs that are even inside: sound ones have 2.5 to 6.
 _EVEN = 2.2
 #: So thin that there is no inside to compare with.
@@ -46,16 +46,17 @@ def check_edge(subject: Subject) -> Iterator[CheckFinding]:
     if subject.volume_ml < _LEAST_ML:
         return
     profile = edge_profile(subject, _LUNG_HU if _dark(anatomy) else _SOFT_HU)
-    border = float(np.nanmax(profile[_BORDER]))
     around = np.concatenate([profile[_INSIDE], profile[_OUTSIDE]])
-    if not np.isfinite(border) or not np.isfinite(around).any():
+    if not np.isfinite(profile[_BORDER]).any() or not np.isfinite(around).any():
         return
-    beside = border / float(np.nanmean(around))
+    border = float(np.nanmax(profile[_BORDER]))
+    # An image of one number has no edge at all.
+    beside = border / max(float(np.nanmean(around)), 1e-3)
     inside = profile[_INSIDE]
     if not np.isfinite(inside).any():
         bad, strength = beside < _THIN, beside / _THIN
     elif anatomy.even:
-        within = border / float(np.nanmean(inside))
+        within = border / max(float(np.nanmean(inside)), 1e-3)
         bad = within < _EVEN or beside < _BESIDE[anatomy.form]
         strength = min(within / _EVEN, beside / _BESIDE[anatomy.form])
     else:

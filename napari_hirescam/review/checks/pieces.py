@@ -13,6 +13,8 @@ from napari_hirescam.review.item import CheckFinding
 #: Less beside an organ, or so small a share of it, is a fringe that changes no measure.
 _ISLAND_ML = 0.4
 _ISLAND_SHARE = 0.005
+#: A piece that is expected has so much of the whole.
+_WHOLE_SHARE = 0.05
 #: Larger than vessels that a threshold leaves out in a lung, and sinuses of small organs.
 _HOLE_ML = 0.4
 _HOLE_SHARE = 0.02
@@ -30,10 +32,12 @@ def check_pieces(subject: Subject) -> Iterator[CheckFinding]:
         return
     labels, n = ndimage.label(subject.coarse, np.ones((3, 3, 3)))
     subject.tick()
-    if n <= expected:
+    if n == 1:
         return
     sizes = np.bincount(labels.ravel())[1:] * subject.coarse_ml
     order = np.argsort(sizes)[::-1] + 1
+    # Two lungs that touch are one piece: the second one is then no lung.
+    expected = int((sizes[order[:expected] - 1] >= _WHOLE_SHARE * sizes.sum()).sum())
     at_end = _at_cut_ends(subject, labels, int(order[0]))
     islands = [k for k in order[expected:] if k not in at_end]
     largest = float(sizes[islands[0] - 1]) if islands else 0.0

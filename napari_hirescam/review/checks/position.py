@@ -14,6 +14,7 @@ from napari_hirescam.review.item import CheckFinding
 
 _OUTSIDE_ML = 1.0
 _OUTSIDE_SHARE = 0.005
+_OUTSIDE_OF_SMALL = 0.15
 _SIDES = {-1: "right", 1: "left"}
 #: An organ that lies mostly on one side may reach so far over the middle.
 _BEYOND_MM = 5.0
@@ -34,7 +35,8 @@ def check_outside_body(subject: Subject) -> Iterator[CheckFinding]:
     box, share = subject.on_grid
     beyond = share * scan.outside[box]
     ml = float(beyond.sum()) * scan.grid.voxel_ml
-    if ml <= max(_OUTSIDE_ML, _OUTSIDE_SHARE * subject.volume_ml):
+    least = min(_OUTSIDE_ML, _OUTSIDE_OF_SMALL * subject.volume_ml)
+    if ml <= max(least, _OUTSIDE_SHARE * subject.volume_ml):
         return
     at = spot(beyond > 0.5 * beyond.max()) + [span.start for span in box]
     yield finding(

@@ -97,7 +97,10 @@ def survey_scan(
     airways = find_airways(grid, body, tick)
     tick()
     # The middle is asked of all slices: an organ may lie where there is no lung.
-    column = find_middle(grid, body, airways, body.mask, np.asarray(body.mask.any(axis=1)))
+    column = None
+    if body.mask.any():
+        outline = np.asarray(body.mask.any(axis=1))
+        column = find_middle(grid, body, airways, body.mask, outline)
     middle_mm = None
     if column is None:
         notes.append("Nothing tells right from left in this scan: sides were not judged.")

@@ -23,6 +23,8 @@ _LEAST_PIXELS = 20
 #: have up to 0.07, jagged ones 0.2 and more.
 _TAKEN_BACK = 0.13
 _TAKEN_BACK_OF_AREA = 0.04
+#: Of fewer slices nothing can be said but that one of them is odd.
+_MANY_SLICES = 5
 #: The same in a single slice, as a share of its area.
 _ODD_SLICE = 0.3
 _LARGE = 0.25
@@ -82,7 +84,11 @@ def check_jagged(subject: Subject) -> Iterator[CheckFinding]:
     share = odd / np.maximum(area, 1)
     large = area > _LARGE * area.max()
     worst = int(np.argmax(np.where(large, share, 0)))
-    many = taken_back > _TAKEN_BACK and of_area > _TAKEN_BACK_OF_AREA
+    many = (
+        np.count_nonzero(area) >= _MANY_SLICES
+        and taken_back > _TAKEN_BACK
+        and of_area > _TAKEN_BACK_OF_AREA
+    )
     if not many and share[worst] <= _ODD_SLICE:
         return
     k = worst + 1
