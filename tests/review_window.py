@@ -112,6 +112,7 @@ class NoViews(QObject):
     """Stands in for what draws: remembers what it was told."""
 
     told = Signal(str)
+    attention_busy = Signal(bool)
 
     def __init__(self, _viewer: object) -> None:
         super().__init__()

@@ -67,6 +67,7 @@ class TestManifest:
             "napari-hirescam.write_image",
             "napari-hirescam.open_phantom",
             "napari-hirescam.widget",
+            "napari-hirescam.review",
         }
 
     @pytest.mark.parametrize("name", ["chest.nii", "chest.nii.gz", "slice_001.dcm"])

@@ -94,6 +94,7 @@ class Desk(QWidget):
         self.checker.checked.connect(self._on_checked)
         self.checker.failed.connect(self._on_check_failed)
         self.views.told.connect(self._tell)
+        self.views.attention_busy.connect(self._on_attention_busy)
         self.edit_panel.told.connect(self._tell)
         self.edit_panel.saved.connect(self._on_edit_saved)
         self.edit_panel.ended.connect(self._on_edit_ended)
@@ -191,6 +192,7 @@ class Desk(QWidget):
 
     def _go(self, number: int, words: str = "", *, skips: bool = True) -> None:
         self._skips, self._words = skips, words
+        self.tabs.setCurrentWidget(self.page)
         self.loaded = None
         self.checker.abandon()
         item = self.sitting.go(number)
@@ -270,6 +272,12 @@ class Desk(QWidget):
         if self.loaded is not None and not self.page.attention.isHidden():
             self.views.show_attention(not self.views.attention_on)
             self.page.attention.setChecked(self.views.attention_on)
+
+    def _on_attention_busy(self, busy: bool) -> None:  # noqa: FBT001 - Qt's slot
+        if busy:
+            self._tell("Making the map of attention …")
+        elif self.page.notice.text.startswith("Making the map"):
+            self.page.notice.clear()
 
     def _step_slice(self, step: int) -> None:
         dims = self._viewer.dims
@@ -366,6 +374,7 @@ class Desk(QWidget):
             "previous place": lambda: checks.step(-1),
             "attention": self.toggle_attention,
             "list": self._enter_list,
+            "finish": self._on_finish_asked,
             "keys": self._show_keys,
         }
 

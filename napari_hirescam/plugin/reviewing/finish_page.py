@@ -59,7 +59,7 @@ class FinishPage(QWidget):
             "their own that opens at once."
         )
         self.settle_button.clicked.connect(lambda _down: self.settle())
-        self.leave = QPushButton("&Leave the review")
+        self.leave = QPushButton("Leav&e the review")
         self.leave.clicked.connect(lambda _down: self.leave_asked.emit())
         self.bar = QProgressBar()
         self.bar.hide()

@@ -133,7 +133,7 @@ class ItemPage(QWidget):
             "Done  N ▶", "Final if complete, and on to the next.  (N)", self.next_asked
         )
         self.finish = _button(
-            "Finish…", "How far you are; results; leave the review.", self.finish_asked
+            "Finish  Q", "How far you are; results; leave the review.  (Q)", self.finish_asked
         )
         buttons = QHBoxLayout()
         buttons.setSpacing(3)

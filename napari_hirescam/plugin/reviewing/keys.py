@@ -71,6 +71,7 @@ KEYS: tuple[Key, ...] = (
     Key("others", "O", "outlines of the other organs of the mask's file, on and off"),
     Key("attention", "M", "map of attention on and off"),
     Key("list", "L", "work list, filter and search; Esc or Enter returns"),
+    Key("finish", "Q", "how far you are, results, leave"),
     Key("keys", "?", "these keys"),
 )
 #: May be held down; the others would rush through the list or flicker.

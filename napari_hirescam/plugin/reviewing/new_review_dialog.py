@@ -89,6 +89,7 @@ class NewReviewDialog(QDialog):
         self.source.changed.connect(self._on_source)
         self.out.textChanged.connect(self._update)
         self._update()
+        self.source.path.setFocus()
 
     def make(self) -> None:
         """Make the review; what is left out is said first, and agreed to by pressing again."""

@@ -61,11 +61,11 @@ class ReviewPlanForm(QGroupBox):
         self.repeats.setSuffix(" %")
         self.repeats.setToolTip("Items that come back once, unannounced: how far readers agree "
                                 "with themselves.")  # fmt: skip
-        self.hide_scores = QCheckBox("scores and checks")
-        self.hide_names = QCheckBox("names")
-        self.hide_readers = QCheckBox("other readers until done")
+        self.hide_scores = QCheckBox("&scores and checks")
+        self.hide_names = QCheckBox("na&mes")
+        self.hide_readers = QCheckBox("&other readers until done")
         self.hide_readers.setChecked(True)
-        self.check = QCheckBox("Run the automatic checks now (reads every CT once)")
+        self.check = QCheckBox("&Run the automatic checks now (reads every CT once)")
         form = QFormLayout(self)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Name", self.name)

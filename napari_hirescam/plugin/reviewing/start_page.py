@@ -59,7 +59,7 @@ class StartPage(QWidget):
         self.open = QPushButton("Open review")
         self.open.setToolTip("Go on where you were.")
         self.open.clicked.connect(self._open)
-        self.new = QPushButton("New review from a table or folder…")
+        self.new = QPushButton("&New review from a table or folder…")
         self.new.clicked.connect(lambda _down: self.new_asked.emit(self.reader.text().strip()))
         self.notice = Notice()
         layout = QVBoxLayout(self)
