@@ -150,7 +150,7 @@ class SurfaceElements:
     @property
     def whole_mm2(self) -> float:
         """Area of the whole surface."""
-        return float(np.bincount(self.codes.ravel(), minlength=256) @ self.area_mm2)
+        return float(np.bincount(self.codes[self.there], minlength=256) @ self.area_mm2)
 
 
 def surface_elements(mask: BoolArray, spacing_mm: Spacing) -> SurfaceElements:
