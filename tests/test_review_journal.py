@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 import zlib
@@ -191,15 +192,20 @@ def test_a_save_that_fails_is_made_up_for_by_the_next(file):
         np.testing.assert_array_equal(strokes.restore(), STROKE)
 
 
-def test_a_full_disk_keeps_the_strokes_of_the_save_before(file):
+def test_a_full_disk_keeps_the_save_before_and_the_next_makes_up_for_it(file):
     noise = np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.uint8)
     with journal(file) as strokes:
         strokes.save(STROKE)
         strokes._connection.execute("PRAGMA max_page_count=40")
         with pytest.raises(ReviewError, match="the disk is full"):
             strokes.save(noise)
+        shutil.copytree(file.parent, file.parent / "copy")
+        with journal(file.parent / "copy" / "review.db") as crashed:
+            np.testing.assert_array_equal(crashed.restore(), STROKE)
+        strokes._connection.execute("PRAGMA max_page_count=10000")
+        strokes.save(noise)
     with journal(file) as strokes:
-        np.testing.assert_array_equal(strokes.restore(), STROKE)
+        np.testing.assert_array_equal(strokes.restore(), noise)
 
 
 def test_strokes_are_saved_from_another_thread(file):
