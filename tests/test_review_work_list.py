@@ -115,6 +115,7 @@ def test_columns_of_single_organs_and_of_single_labels(tmp_path):
     told = recognise(path)
     assert told.organ_masks == {"heart": "mask_heart", "left_lung": "Lung left seg"}
     assert told.label_maps == {"Nodule": "map_Nodule"}
+    assert told.unused == ()
 
 
 def test_folders_of_dicom_are_seen_to_be_paths_by_looking(tmp_path):
@@ -313,6 +314,17 @@ def test_bad_rows_are_named_and_the_rest_goes_on(tmp_path):
         (8, "c4", "column 'ct' is empty"),
         (9, "c5", "it has neither a mask nor a map"),
     ]
+
+
+def test_a_mask_that_cannot_be_read_is_left_out_and_no_folder_is_told(tmp_path):
+    files(tmp_path, "a.nii", "heart.nii")
+    (tmp_path / "broken.nii").write_bytes(b"no mask")
+    path = table(tmp_path, "case,ct,mask\nc1,a.nii,broken.nii\nc2,a.nii,heart.nii")
+    work = plan_items(path)
+    assert judged(work) == [("c2", "mask", "heart")]
+    (problem,) = work.problems
+    assert problem.words.startswith("row 2, case c1: broken.nii: ")
+    assert str(tmp_path) not in problem.words
 
 
 def test_one_ct_under_two_names_is_said(tmp_path):
