@@ -176,6 +176,9 @@ def adjudication_review(
     except BaseException:
         for copy in written:
             copy.unlink(missing_ok=True)
+        folder = edits_folder(file.resolve())
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
         raise
 
 

@@ -64,8 +64,11 @@ def agreement(
     For each key the figure, its 95 % interval, the items that two readers or more answered, and
     a note where there is no figure or no interval.
     """
-    judged = answered_twice(answers) if answers.shape[1] else np.zeros(len(answers), dtype=bool)
-    n = int(judged.sum())
+    # What nobody answered tells nothing, and its scans are none of the sample.
+    answered = np.asarray(np.isfinite(answers).any(axis=1))
+    answers = answers[answered]
+    scans = [scan for scan, kept in zip(scans, answered, strict=True) if kept]
+    n = int(answered_twice(answers).sum())
     weights = resample(scans, n_replicates, seed) if n else np.ones((1, len(answers)))
     found: dict[CoefficientKey, Estimate] = {}
     for key in keys:
