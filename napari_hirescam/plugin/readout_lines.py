@@ -71,7 +71,11 @@ def lines_at(
     Lines of text; none where no CT or mask of this plugin is shown, since nothing says then
     that the world is the patient.
     """
-    shown = [layer for layer in layers if layer.visible and is_patient_layer(layer)]
+    shown = [
+        layer
+        for layer in layers
+        if layer.visible and isinstance(layer, Image | Labels) and is_patient_layer(layer)
+    ]
     if not shown:
         return []
     at = np.asarray(position, dtype=np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from napari_hirescam.plugin.viewer_events import ViewerEvents
@@ -35,6 +35,9 @@ class PlanesDock(QObject):
     planes
         What is docked; it is deleted by :meth:`remove`.
     """
+
+    #: The planes stepped aside, or came back.
+    aside_changed = Signal(bool)
 
     def __init__(self, viewer: Viewer, planes: QWidget, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -76,6 +79,7 @@ class PlanesDock(QObject):
         if others != self._aside:
             self._aside = others
             self._dock.setVisible(not others)
+            self.aside_changed.emit(others)
 
     def remove(self) -> None:
         """Take the planes out of the window, which is then as it was."""

@@ -113,11 +113,12 @@ class ReviewViews(QObject):
         if not same_scan:
             here.planes.show_grid(grid)
             here.fit.fit(here.layers.ct)
-        here.crosshair.show(grid)
+        here.dock.settle()
+        if not here.dock.aside:
+            here.crosshair.show(grid)
         # Readers' keys are then those of an image layer, which has few of its own.
         self._viewer.layers.selection.active = here.layers.ct
         self.go_to(first_place(loaded))
-        here.dock.settle()
 
     def clear(self) -> None:
         """Show nothing, and stop what is being looked for."""
@@ -191,6 +192,7 @@ class ReviewViews(QObject):
         if self._here is None:
             self._here = _Parts(self._viewer, self)
             self._here.ct_removed.connect(self._on_ct_removed)
+            self._here.dock.aside_changed.connect(self._on_aside_changed)
             self._here.surface.told.connect(self.told)
             self._here.attention.told.connect(self.told)
             self._here.attention.busy_changed.connect(self.attention_busy)
@@ -220,6 +222,15 @@ class ReviewViews(QObject):
         offset = np.abs(np.array([down, right]) - np.array(camera.center[-2:]))
         if (offset > reach).any():
             camera.center = (0.0, down, right)
+
+    def _on_aside_changed(self, aside: bool) -> None:  # noqa: FBT001 - Qt's slot
+        """Leave the crosshair to the other plugin: in its planes ours would be thick bars."""
+        if self._here is None or self._loaded is None:
+            return
+        if aside:
+            self._here.crosshair.hide()
+        else:
+            self._here.crosshair.show(self._loaded.ct.grid)
 
     def _on_ct_removed(self) -> None:
         """Show nothing more of an item whose CT was deleted in the list of layers."""
