@@ -132,7 +132,7 @@ def write_edit(
     try:
         review.record(reader, item.number, "edit", value, seconds=seconds, mask_sha256=base_sha256)
     except ReviewError as exc:
-        remedy = f"{exc.remedy}, and save again; until then the edited mask is kept as {file}"
+        remedy = f"{exc.remedy}; this edited mask is kept as {file}"
         raise ReviewError(exc.subject, exc.reason, remedy) from exc
     return edit
 
