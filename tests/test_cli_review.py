@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from napari_hirescam.cli.train import with_reviews
 from napari_hirescam.errors import SettingsError
 from napari_hirescam.evaluation.cohort_files import CASES
 from napari_hirescam.io import write_volume
+from napari_hirescam.review.event import Edit
 from napari_hirescam.review.form import Blinding, Plan
 from napari_hirescam.review.item import Item
 from napari_hirescam.review.review_file import ReviewFile
@@ -214,3 +216,26 @@ def test_rejected_cases_are_not_trained_on(config, tmp_path, monkeypatch):  # no
     assert len(read) == 6
     assert "phantom-100005" not in read
     assert str(review) in (tmp_path / "out" / "settings.yaml").read_text(encoding="utf-8")
+
+
+def test_a_run_is_not_gone_on_with_when_a_mask_was_corrected_meanwhile(config, tmp_path):  # noqa: F811
+    from napari_hirescam.training.fitting import Fit
+    from napari_hirescam.training.plan import Listeners
+    from napari_hirescam.training.run import plan_training
+
+    path = judged(tmp_path, {"phantom-100001": "use"})
+    settings = with_reviews(read_settings(config), [path])
+
+    def identity() -> str:
+        plan = plan_training(settings, None, tmp_path / "out", None, None)
+        return Fit(plan, Listeners()).identity
+
+    (tmp_path / "out").mkdir()
+    before = identity()
+    assert identity() == before
+    mask = tmp_path / "edited.nii.gz"
+    write_volume(mask, np.ones(SHAPE, np.uint8), GRID)
+    sha256 = hashlib.sha256(mask.read_bytes()).hexdigest()
+    with ReviewFile.open(path) as review:
+        review.record("ann", 1, "edit", Edit(mask, sha256))
+    assert identity() != before
