@@ -354,6 +354,7 @@ def test_a_table_of_organs_that_is_not_there_is_refused_before_the_rows(tmp_path
     [
         (["c1.nii.gz", "c1_seg.nii.gz"], "c1.nii.gz", {"lungs": "c1_seg.nii.gz"}),
         (["c1.nrrd", "c1-masks.nii"], "c1.nrrd", {"lungs": "c1-masks.nii"}),
+        (["c1.nii", "c1_totalseg_labels.nii"], "c1.nii", {"lungs": "c1_totalseg_labels.nii"}),
         (["c1.nii", "c1_lungs.nii"], "c1.nii", {"lungs": "c1_lungs.nii"}),
         (["c1.nii", "c1_mask_lungs.nii"], "c1.nii", {"lungs": "c1_mask_lungs.nii"}),
         (["c1/ct.nii.gz", "c1/mask.nii.gz"], "c1/ct.nii.gz", {"lungs": "c1/mask.nii.gz"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,13 +152,11 @@ def _take_case(
     mask: Path | None = None
     organs: dict[str, Path] = {}
     for path in (*folders, *files):
-        name = stem_of(path).lower()
-        if path == ct:
-            continue
-        if name in _MASK_NAMES:
-            mask = mask or path
-        elif (organ := _organ_in(name)) is not None:
+        organ = None if path == ct else _organ_in(stem_of(path).lower())
+        if organ:
             organs[organ] = path
+        elif organ is not None:
+            mask = mask or path
     if mask is None and not organs:
         found.problems.append(Problem(None, folder.name, f"there is no mask beside {ct.name}"))
         return
@@ -166,14 +165,16 @@ def _take_case(
 
 
 def _organ_in(name: str) -> str | None:
-    """The organ in "mask_heart", "heart_seg" or "heart"; None if there is none."""
-    for word in _MASK_NAMES:
-        if name.startswith(f"{word}_"):
-            return organ_name(name[len(word) + 1 :])
-        if name.endswith(f"_{word}"):
-            return organ_name(name[: -len(word) - 1])
-    organ = organ_name(name)
-    return organ if organ in _KNOWN_ORGANS else None
+    """Say of which organ a mask is by the end of its name: "mask_heart", "heart_seg" or "heart".
+
+    "" where it only says that it is a mask ("seg", "totalseg_labels"); None where it says neither.
+    """
+    words = re.split(r"[_.-]+", name)
+    rest = [word for word in words if word not in _MASK_NAMES]
+    if not rest:
+        return ""
+    organ = organ_name("_".join(rest))
+    return organ if organ in _KNOWN_ORGANS or len(rest) < len(words) else None
 
 
 def _image_and_mask_folders(folders: Iterable[Path]) -> tuple[Path | None, Path | None]:
@@ -238,8 +239,6 @@ def _meant(stem: str, cases: dict[str, Path], *, whole: bool) -> Iterator[tuple[
     for end in range(len(stem) - 1, 0, -1):
         if stem[end] not in "_-." or stem[:end] not in cases:
             continue
-        rest = stem[end + 1 :].lower()
-        if rest in _MASK_NAMES:
-            yield stem[:end], ""
-        elif (organ := _organ_in(rest)) is not None:
+        organ = _organ_in(stem[end + 1 :].lower())
+        if organ is not None:
             yield stem[:end], organ
