@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from napari_hirescam.io.nifti.write import write_nifti
 from napari_hirescam.phantom import Phantom, make_phantom
+from napari_hirescam.source import Segment
 from napari_hirescam.volume import Grid
 
 SEED = 21
@@ -65,14 +66,16 @@ def write_sample(folder: Path) -> list[Path]:
     # Noise has no use for its last bit, and the file is a good deal smaller without it.
     hu = (phantom.volume.voxels >> 1) << 1
     written = []
-    for name, values, text in (
-        ("phantom_chest_ct", hu, "chest phantom, no patient"),
-        ("phantom_organs", organs, "organs of the chest phantom"),
-        ("phantom_findings", findings, "findings of the chest phantom"),
+    for name, values, text, meanings in (
+        ("phantom_chest_ct", hu, "chest phantom, no patient", {}),
+        ("phantom_organs", organs, "organs of the chest phantom", organ_values),
+        ("phantom_findings", findings, "findings of the chest phantom", finding_values),
     ):
         stored, grid = stored_as_ras(values, phantom.volume.grid)
         file = folder / f"{name}.nii.gz"
-        written.append(write_nifti(file, stored, grid, description=text, overwrite=True))
+        segments = [Segment(value, meaning) for meaning, value in meanings.items()]
+        write_nifti(file, stored, grid, description=text, segments=segments, overwrite=True)
+        written.append(file)
     table = folder / "phantom_labels.json"
     content = {"seed": SEED, "organs": organ_values, "findings": finding_values}
     table.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

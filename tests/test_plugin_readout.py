@@ -10,6 +10,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from plugin_cases import make_explanation, make_volume
+from qtpy import PYSIDE6
 from qtpy.QtWidgets import QApplication
 
 from napari_hirescam.plugin.ct_layers import layer_from_volume
@@ -295,4 +296,19 @@ def test_a_readout_that_left_hears_nothing_more(model, readout):
     readout.remove()
     model.cursor.position = (0.0, 0.0, 0.0)
     assert not readout._soon.isActive()
+    assert len(model.mouse_move_callbacks) == before - 1
+
+
+def test_it_leaves_quietly_where_qt_is_gone_before_it(model, readout):
+    """A script that ends without closing its window: Qt deletes timers before Python leaves."""
+    if PYSIDE6:
+        import shiboken6
+
+        shiboken6.delete(readout._soon)
+    else:
+        from PyQt6 import sip
+
+        sip.delete(readout._soon)
+    before = len(model.mouse_move_callbacks)
+    readout.leave()
     assert len(model.mouse_move_callbacks) == before - 1

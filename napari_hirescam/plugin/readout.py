@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
@@ -103,7 +104,9 @@ class Readout:
 
     def leave(self) -> None:
         """Follow nothing any more."""
-        self._soon.stop()
+        # Where a script ends without closing its window, Qt has deleted the timer before this.
+        if isalive(self._soon):  # type: ignore[no-untyped-call]  # qtpy has no types here
+            self._soon.stop()
         self._events.disconnect()
         self._of_layers.disconnect()
         if self._note_sight in self._viewer.mouse_move_callbacks:
