@@ -8,6 +8,8 @@ import io
 import json
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -286,8 +288,11 @@ def test_an_earlier_export_leaves_nothing_stale(review, tmp_path):
     export_results(review, out, pictures=False)
     with pytest.raises(SettingsError, match="already holds"):
         export_results(review, out)
+    (out / "edits.csv").write_text("of an earlier export, when there were edits")
+    (out / "my_notes.txt").write_text("not ours")
     exported = export_results(review, out, readers=["ann"], pictures=False, overwrite=True)
-    assert sorted(file.name for file in out.iterdir()) == sorted(f.name for f in exported.files)
+    written = {file.name for file in exported.files}
+    assert {file.name for file in out.iterdir()} == {*written, "my_notes.txt"}
 
 
 def test_without_the_extra_the_csvs_are_there_and_the_rest_is_said(review, tmp_path, monkeypatch):
@@ -298,6 +303,17 @@ def test_without_the_extra_the_csvs_are_there_and_the_rest_is_said(review, tmp_p
         "verdicts.csv", "decisions.csv", "history.csv", "counts.csv",
     ]  # fmt: skip
     assert sum('pip install "napari-hirescam[review]"' in note for note in exported.notes) == 3
+
+
+def test_answers_that_another_program_changed_are_not_published(review):
+    review.close()
+    with closing(sqlite3.connect(review.path)) as other, other:
+        other.execute("UPDATE verdicts SET rating = 1 WHERE reader = 'ann'")
+    with (
+        ReviewFile.open(review.path) as changed,
+        pytest.raises(ReviewError, match="against the events"),
+    ):
+        results(changed, edits=False)
 
 
 def test_stopping_writes_nothing(review, tmp_path):

@@ -95,11 +95,12 @@ def results(
     Raises
     ------
     ReviewError
-        A reader is unknown.
+        A reader is unknown, or the file is damaged: what it says now is not what was recorded.
     Cancelled
         If `should_stop` answered True.
     """
     chosen = known_readers(review, readers)
+    review.verify()
     items = review.items()
     verdicts = tuple(review.verdicts(chosen))
     verdict_of = by_item_and_reader(verdicts)
