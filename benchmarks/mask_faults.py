@@ -139,7 +139,8 @@ def _moved(mask: BoolArray, by: npt.ArrayLike) -> BoolArray:
 @lru_cache(maxsize=2)
 def _body(case: Case) -> BoolArray:
     """The largest piece of tissue, with all that it encloses in each slice."""
-    tissue = ndimage.binary_opening(case.ct.voxels > -300, iterations=2)
+    # Slice by slice: some scans have three only.
+    tissue = ndimage.binary_opening(case.ct.voxels > -300, np.ones((1, 3, 3)), iterations=2)
     labels, n = ndimage.label(tissue)
     if n == 0:
         return tissue

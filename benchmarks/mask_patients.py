@@ -13,7 +13,7 @@ from napari_hirescam import io
 from napari_hirescam.organs import find_organs
 from napari_hirescam.phantom import make_phantom
 from napari_hirescam.review.checks import survey_scan
-from napari_hirescam.volume import Volume, scaling
+from napari_hirescam.volume import Volume, scaling, translation
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 _COVID = "covid_ct_md/covid_ct_md_5patients_128px.npz"
@@ -67,6 +67,22 @@ def _labelled(ct: str, labels: str) -> Callable[[str], Case]:
     return make
 
 
+def _upper_abdomen(name: str) -> Case:
+    """20 slices, brought to voxels of 2 mm, which spares three quarters of the time."""
+    full = _labelled(
+        "totalseg/dicom_j2k_20slices", "totalseg/dicom_j2k_20slices_totalseg_labels.nii.gz"
+    )(name)
+    n, rows, columns = full.ct.voxels.shape
+    blocks = full.ct.voxels.reshape(n, rows // 2, 2, columns // 2, 2)
+    affine = full.ct.affine @ translation([0, 0.5, 0.5]) @ scaling([1, 2, 2])
+    ct = Volume(np.rint(blocks.mean(axis=(2, 4))).astype(np.int16), affine, name)
+    masks = {
+        organ: mask.reshape(blocks.shape).sum(axis=(2, 4)) >= 2
+        for organ, mask in full.masks.items()
+    }
+    return Case(name, ct, {organ: mask for organ, mask in masks.items() if mask.any()})
+
+
 def _aorta(name: str) -> Case:
     folder = SHARED / "totalseg/aorta"
     masks = {
@@ -77,10 +93,10 @@ def _aorta(name: str) -> Case:
 
 
 def _three_slices(name: str) -> Case:
+    # There is a file called heart too, which holds stomach, fat and spleen.
     folder = SHARED / "tricky/seg_dcmqi"
     masks = {
-        name: io.read_volume(folder / f"{name}_seg.nrrd").voxels > 0
-        for name in ("liver", "spine", "heart")
+        name: io.read_volume(folder / f"{name}_seg.nrrd").voxels > 0 for name in ("liver", "spine")
     }
     return Case(name, io.read_volume(folder / "ct_01.dcm"), masks)
 
@@ -127,10 +143,7 @@ _REAL: dict[str, dict[str, Callable[[str], Case]]] = {
         "normal001": _covid,
     },
     "test": {
-        "upper abdomen": _labelled(
-            "totalseg/dicom_j2k_20slices",
-            "totalseg/dicom_j2k_20slices_totalseg_labels.nii.gz",
-        ),
+        "upper abdomen": _upper_abdomen,
         "dissected aorta": _aorta,
         "three slices": _three_slices,
         "cap001": _covid,

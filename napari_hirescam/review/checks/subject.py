@@ -209,7 +209,7 @@ def spot(mask: BoolArray) -> npt.NDArray[np.intp]:
 
 def finding(check: str, words: str, severity: float, place_mm: Place | None = None) -> CheckFinding:
     """Make a finding, its severity held between 0 and 1."""
-    return CheckFinding(check, words, round(min(1.0, max(0.0, severity)), 3), place_mm)
+    return CheckFinding(check, words, round(min(1.0, max(0.0, float(severity))), 3), place_mm)
 
 
 def ml_text(ml: float) -> str:
