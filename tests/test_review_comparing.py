@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from test_review_editing import ball, grow, neighbours
+from test_review_editing import neighbours
+from test_review_outlines import ball
 
 from napari_hirescam.errors import Cancelled
 from napari_hirescam.review import surfaces
@@ -23,7 +24,7 @@ from napari_hirescam.review.comparing import (
     compare_masks,
     difference_labels,
 )
-from napari_hirescam.review.editing import smooth
+from napari_hirescam.review.editing import grow, smooth
 from napari_hirescam.review.surfaces import edge_voxels, surface_elements
 
 SPACING = (3.0, 1.0, 2.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,9 +13,7 @@ from hypothesis.extra.numpy import arrays
 from napari_hirescam.errors import Cancelled
 from napari_hirescam.review.editing import (
     Change,
-    UndoStack,
     add,
-    change_between,
     empty_gaps,
     fill_holes,
     grow,
@@ -72,106 +70,6 @@ def mask_of(places, shape) -> np.ndarray:
 def disc(shape, centre, radius) -> np.ndarray:
     rows, columns = np.indices(shape)
     return np.hypot(rows - centre[0], columns - centre[1]) <= radius
-
-
-def ball(shape, centre, radius_mm, spacing=(1, 1, 1)) -> np.ndarray:
-    at = np.moveaxis(np.indices(shape), 0, -1)
-    return np.linalg.norm((at - centre) * spacing, axis=-1) <= radius_mm
-
-
-# -- what changed, and the way back --------------------------------------------------------------
-
-
-@quickly
-@given(masks, st.data())
-def test_a_change_leads_there_and_back_and_knows_its_box(before, data) -> None:
-    after = data.draw(arrays(bool, before.shape))
-    change = change_between(before, after)
-    assert change.added == (after & ~before).sum()
-    assert change.removed == (before & ~after).sum()
-    assert bool(change) == (before != after).any()
-    assert set(zip(*change.indices(), strict=True)) == set(
-        zip(*np.nonzero(before != after), strict=True)
-    )
-    if change:
-        touched = np.nonzero(before != after)
-        for part, along in zip(change.box, touched, strict=True):
-            assert (part.start, part.stop) == (along.min(), along.max() + 1)
-        assert np.array_equal(change.before, before[change.box])
-        assert np.array_equal(change.after, after[change.box])
-    for kind in (bool, np.uint8):
-        work = before.astype(kind)
-        change.redo(work)
-        assert np.array_equal(work, after)
-        change.undo(work)
-        assert np.array_equal(work, before)
-
-
-def test_a_small_change_of_a_large_mask_takes_little_memory() -> None:
-    before = np.zeros((100, 200, 200), np.uint8)
-    after = before.copy()
-    after[50:60, 40:70, 40:70] = 1
-    change = change_between(before, after)
-    assert change.box == (slice(50, 60), slice(40, 70), slice(40, 70))
-    assert change.nbytes < 2000
-    with pytest.raises(ValueError, match="does not fit"):
-        change.undo(np.zeros((3, 3, 3), bool))
-    with pytest.raises(ValueError, match="not of one grid"):
-        change_between(before, after[:50])
-
-
-@quickly
-@given(st.lists(arrays(bool, (3, 4, 5)), min_size=1, max_size=6), st.data())
-def test_undo_and_redo_walk_along_what_was_done(states, data) -> None:
-    stack, work = UndoStack(), states[0].copy()
-    distinct = [states[0]]
-    for state in states[1:]:
-        stack.push(change_between(work, state))
-        work[:] = state
-        if not np.array_equal(state, distinct[-1]):
-            distinct.append(state)
-    at = len(distinct) - 1
-    assert len(stack) == at
-    for back in data.draw(st.lists(st.booleans(), max_size=12)):
-        moved = stack.undo(work) if back else stack.redo(work)
-        at_end = at == 0 if back else at == len(distinct) - 1
-        assert (moved is None) == at_end
-        at += 0 if at_end else (-1 if back else 1)
-        assert np.array_equal(work, distinct[at])
-
-
-def test_a_new_change_ends_what_could_be_made_again() -> None:
-    work = np.zeros((2, 2, 2), bool)
-    stack = UndoStack()
-    for place in ((0, 0, 0), (1, 1, 1)):
-        new = work.copy()
-        new[place] = True
-        stack.push(change_between(work, new))
-        stack.undo(new)
-        assert not new.any()
-    assert stack.redo(work) is not None
-    assert work[1, 1, 1]
-    assert not work[0, 0, 0]
-    assert stack.redo(work) is None
-
-
-def test_memory_is_bounded_by_forgetting_the_oldest_change() -> None:
-    rng = np.random.default_rng(3)
-    states = [rng.random((16, 16, 16)) < 0.5 for _ in range(6)]
-    changes = [change_between(a, b) for a, b in pairwise(states)]
-    stack = UndoStack(most_bytes=3 * changes[0].nbytes + 100)
-    for change in changes:
-        stack.push(change)
-    assert len(stack) == 3
-    assert stack.nbytes <= stack.most_bytes
-    work = states[-1].copy()
-    while stack.undo(work):
-        pass
-    assert np.array_equal(work, states[2])
-    tiny = UndoStack(most_bytes=1)
-    tiny.push(changes[0])
-    tiny.push(changes[1])
-    assert len(tiny) == 1
 
 
 # -- islands and holes -----------------------------------------------------------------------------
@@ -319,91 +217,6 @@ def test_planes_that_cannot_be_meant_are_refused(options, words) -> None:
     mask[[0, 2]] = True
     with pytest.raises(ValueError, match=words):
         interpolate(mask, SPACING, **options)
-
-
-# -- outlines --------------------------------------------------------------------------------------
-
-
-def distances(from_mask, spacing) -> np.ndarray:
-    """Of each voxel from the nearest one of a mask, by brute force."""
-    at = np.moveaxis(np.indices(from_mask.shape), 0, -1) * spacing
-    lit = np.argwhere(from_mask) * spacing
-    if not len(lit):
-        return np.full(from_mask.shape, np.inf)
-    return np.linalg.norm(at[..., None, :] - lit, axis=-1).min(axis=-1)
-
-
-spacings = st.tuples(*[st.sampled_from([0.5, 0.7, 1.0, 2.5])] * 3)
-reaches = st.sampled_from([0.0, 0.6, 1.0, 1.4, 2.5, 3.0])
-
-
-@quickly
-@given(masks, spacings, reaches)
-def test_growing_and_shrinking_go_by_millimetres(mask, spacing, by_mm) -> None:
-    limit = by_mm + 1e-5
-    grown = grow(mask, spacing, by_mm=by_mm)
-    assert np.array_equal(grown.mask, distances(mask, spacing) <= limit)
-    shrunk = shrink(mask, spacing, by_mm=by_mm)
-    assert np.array_equal(shrunk.mask, mask & (distances(~mask, spacing) > limit))
-
-
-def test_slabs_leave_no_seam(monkeypatch) -> None:
-    mask = ball((20, 12, 14), (10, 6, 7), 4, (1, 1.5, 1))
-    whole = grow(mask, (1, 1.5, 1), by_mm=4.0).mask, shrink(mask, (1, 1.5, 1), by_mm=4.0).mask
-    assert np.array_equal(whole[0], distances(mask, (1, 1.5, 1)) <= 4)
-    for slab in (1, 3, 100):
-        monkeypatch.setattr("napari_hirescam.review.editing.outlines._SLAB", slab)
-        assert np.array_equal(grow(mask, (1, 1.5, 1), by_mm=4.0).mask, whole[0])
-        assert np.array_equal(shrink(mask, (1, 1.5, 1), by_mm=4.0).mask, whole[1])
-
-
-def test_a_mask_that_the_scan_cuts_does_not_shrink_from_the_cut() -> None:
-    mask = np.zeros((6, 8, 8), bool)
-    mask[3:, 2:6, 2:6] = True
-    shrunk = shrink(mask, (1, 1, 1), by_mm=1).mask
-    assert np.array_equal(np.flatnonzero(shrunk.any(axis=(1, 2))), [4, 5])
-    full = np.ones((3, 3, 3), bool)
-    assert shrink(full, (1, 1, 1), by_mm=2).mask.all()
-    assert smooth(full, (1, 1, 1), width_mm=2).mask.all()
-
-
-def test_smoothing_takes_the_jags_off_and_keeps_the_volume() -> None:
-    spacing = (2.0, 1.0, 1.0)
-    sound = ball((24, 48, 48), (12, 24, 24), 17, spacing)
-    jagged = sound.copy()
-    for plane in range(0, 24, 2):  # every other slice is a voxel larger
-        jagged[plane] = grow(sound[plane][None], spacing, by_mm=1.5).mask[0]
-    result = smooth(jagged, spacing, width_mm=2.5)
-    assert result.mask.sum() == pytest.approx(jagged.sum(), rel=0.002)
-
-    def jumps(mask) -> float:
-        areas = mask.sum(axis=(1, 2)).astype(float)
-        return float(np.abs(np.diff(areas, 2)).sum())
-
-    assert jumps(result.mask) < 0.4 * jumps(jagged)
-    change = result.mask.sum() - jagged.sum()
-    assert f"(volume {change * 2 / 1000:+.2f} mL)" in result.words
-
-
-def test_smoothing_by_mm_rounds_all_axes_alike() -> None:
-    """A cube in mm stays alike in all three axes though its voxels are not cubes."""
-    spacing = (4.0, 1.0, 2.0)
-    mask = np.zeros((20, 80, 40), bool)
-    mask[6:14, 24:56, 12:28] = True  # 32 mm along each
-    result = smooth(mask, spacing, width_mm=4).mask
-    lit = [result.any(axis=tuple({0, 1, 2} - {k})).sum() * spacing[k] for k in range(3)]
-    assert max(lit) - min(lit) <= 4
-    assert not result[6, 24, 12]
-    assert result[10, 40, 20]
-
-
-@quickly
-@given(masks, st.sampled_from([0.3, 1.0, 4.0]))
-def test_smoothing_changes_the_volume_by_ties_alone(mask, width) -> None:
-    result = smooth(mask, SPACING, width_mm=width)
-    assert result.change.added - result.change.removed == result.mask.sum() - mask.sum()
-    if mask.all() or not mask.any():
-        assert not result.change
 
 
 # -- with another ----------------------------------------------------------------------------------
