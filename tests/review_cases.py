@@ -21,14 +21,19 @@ BOX = (slice(6, 16), slice(10, 26), slice(8, 20))
 QUESTIONS = (YesNoQuestion("contrast", "Was contrast given?"),)
 
 
-def make_case(folder: Path, name: str, seed: int = 0) -> tuple[Path, Path]:
+def make_case(
+    folder: Path,
+    name: str,
+    seed: int = 0,
+    spacing_mm: tuple[float, float, float] = SPACING_MM,
+) -> tuple[Path, Path]:
     """Write a CT of noise with a block of another density, and the mask of that block."""
     rng = np.random.default_rng(seed)
     voxels = np.full(SHAPE, -1000, np.int16)
     inside = tuple(slice(n // 8, -(n // 8)) for n in SHAPE)
     voxels[inside] = rng.integers(-100, 200, voxels[inside].shape)
     voxels[BOX] = rng.integers(-850, -750, voxels[BOX].shape)
-    affine = np.diag([*SPACING_MM, 1.0])
+    affine = np.diag([*spacing_mm, 1.0])
     affine[:3, 3] = ORIGIN_MM
     ct = Volume(voxels, affine, name)
     mask = np.zeros(SHAPE, np.uint8)

@@ -120,6 +120,7 @@ class NoViews(QObject):
         self.places: list[tuple[float, float, float]] = []
         self.calls: list[str] = []
         self.attention_on = False
+        self.planes = None
 
     def show(self, loaded: LoadedItem) -> None:
         self.shown.append(loaded.item.number)

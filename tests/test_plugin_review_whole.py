@@ -21,6 +21,8 @@ pytest_plugins = ["review_window"]
 
 PATIENCE_MS = 60_000
 N_CASES = 10
+# Finer than the 2 mm by which a key grows a mask.
+SPACING_MM = (1.5, 1.5, 1.5)
 
 
 def _cohort(folder: Path) -> Path:
@@ -30,7 +32,7 @@ def _cohort(folder: Path) -> Path:
         rows = csv.writer(file)
         rows.writerow(["case", "patient", "split", "ct", "masks", "organ_table", "nodule"])
         for k in range(1, N_CASES + 1):
-            ct, mask = make_case(folder, f"case{k}", seed=k)
+            ct, mask = make_case(folder, f"case{k}", k, SPACING_MM)
             split = "train" if k <= 6 else "valid"
             rows.writerow([f"case{k}", f"p{k}", split, ct.name, mask.name, "organs.yaml", k % 2])
     return folder / "cohort.csv"
@@ -205,7 +207,7 @@ def test_ten_cases_two_readers_edits_adjudication_export_and_training(reader, tm
 def _settings() -> dict[str, object]:
     """Give a training that takes a second: each CT on 6 x 16 x 16 voxels."""
     shape = [6, 16, 16]
-    spacing = [6.0 * SHAPE[0] / 6, 4.0 * SHAPE[1] / 16, 4.0 * SHAPE[2] / 16]
+    spacing = [mm * n / wanted for mm, n, wanted in zip(SPACING_MM, SHAPE, shape, strict=True)]
     arguments = {"grid": 2, "trunk_channels": [4] * 4, "trunk_stages": 1, "conv_channels": [4]}
     return {
         "name": "tiny",

@@ -280,10 +280,10 @@ class Desk(QWidget):
             self.page.notice.clear()
 
     def _step_slice(self, step: int) -> None:
-        dims = self._viewer.dims
-        if self.loaded is not None and dims.ndisplay == 2:
-            axis = dims.order[0]
-            dims.set_current_step(axis, dims.current_step[axis] + step)
+        # In slices of the CT: napari's own steps are those of the finest layer, whosever it is.
+        planes = self.views.planes
+        if self.loaded is not None and planes is not None and planes.on_canvas is not None:
+            planes.turn_over(planes.on_canvas, step)
 
     def _show_checks(self, loaded: LoadedItem) -> None:
         if not self.sitting.shows_checks() or loaded.item.kind != "mask":
