@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_hirescam.ct_windows import window_of_organ
-from napari_hirescam.plugin.ct_layers import METADATA_KEY, is_review_layer
+from napari_hirescam.plugin.ct_layers import is_review_layer
 from napari_hirescam.plugin.grey_windows import ends_of, window_by_content
-from napari_hirescam.plugin.reviewing.attention_on_demand import AttentionOnDemand
-from napari_hirescam.plugin.reviewing.canvas_fit import CanvasFit
-from napari_hirescam.plugin.reviewing.canvas_mouse import CanvasMouse
-from napari_hirescam.plugin.reviewing.crosshair import Crosshair
-from napari_hirescam.plugin.reviewing.item_layers import ItemLayers
-from napari_hirescam.plugin.reviewing.other_planes import OtherPlanes
-from napari_hirescam.plugin.reviewing.planes_dock import PlanesDock
-from napari_hirescam.plugin.reviewing.surface_view import SurfaceView
-from napari_hirescam.plugin.reviewing.users_view import UsersView
-from napari_hirescam.plugin.view_tools import view_tools_of
-from napari_hirescam.plugin.viewer_events import ViewerEvents, without_proxy
+from napari_hirescam.plugin.reviewing.view_parts import ViewParts
+from napari_hirescam.plugin.viewer_events import without_proxy
 
 if TYPE_CHECKING:
     import napari
-    from napari.utils.events import Event
 
-    from napari_hirescam.plugin.readout_lines import ShownMap
+    from napari_hirescam.plugin.reviewing.other_planes import OtherPlanes
     from napari_hirescam.review.loading import LoadedItem
 
 _N_AXES = 3
@@ -62,7 +52,7 @@ class ReviewViews(QObject):
         self._viewer = without_proxy(viewer)
         self._loaded: LoadedItem | None = None
         self._windows: dict[str, tuple[float, float]] = {}
-        self._here: _Parts | None = None
+        self._here: ViewParts | None = None
 
     @property
     def loaded(self) -> LoadedItem | None:
@@ -188,9 +178,9 @@ class ReviewViews(QObject):
         if here is not None:
             here.abandon()
 
-    def _enter(self) -> _Parts:
+    def _enter(self) -> ViewParts:
         if self._here is None:
-            self._here = _Parts(self._viewer, self)
+            self._here = ViewParts(self._viewer, self)
             self._here.ct_removed.connect(self._on_ct_removed)
             self._here.dock.aside_changed.connect(self._on_aside_changed)
             self._here.surface.told.connect(self.told)
@@ -238,75 +228,6 @@ class ReviewViews(QObject):
         self.told.emit("The CT was removed from the list of layers; go to the item again.")
 
 
-class _Parts(QObject):
-    """All that is in the viewer between the first item and the end of the sitting."""
-
-    ct_removed = Signal()
-
-    def __init__(self, viewer: Any, parent: QObject) -> None:
-        super().__init__(parent)
-        self.users = UsersView(viewer)
-        self.tools = view_tools_of(viewer)
-        self.tools.take(id(self), _no_maps)
-        self.layers = ItemLayers(viewer)
-        self.surface = SurfaceView(viewer, self)
-        self.planes = OtherPlanes(viewer, self.tools.windows, self.surface.is_shown)
-        self.crosshair = Crosshair(viewer, self)
-        self.fit = CanvasFit(viewer)
-        self.attention = AttentionOnDemand(viewer, self._place, self.planes, self)
-        self.mouse = CanvasMouse(viewer, self.planes.go_to, self.planes.turn_over)
-        self.dock = PlanesDock(viewer, self.planes, self)
-        self._viewer = viewer
-        self._events = ViewerEvents()
-        self._events.connect(viewer.layers.events.removed, self._on_removed)
-        for events in self._all_events():
-            self.planes.destroyed.connect(events.disconnect)
-
-    def leave(self) -> None:
-        """Take everything out of the viewer but the layers."""
-        self._disconnect()
-        self.surface.leave()
-        self.attention.leave()
-        self.crosshair.hide()
-        self.mouse.leave()
-        self.dock.remove()
-        self.tools.release(id(self))
-        self.deleteLater()
-
-    def abandon(self) -> None:
-        """Let go of a viewer whose window is closing."""
-        self._disconnect()
-        self.attention.leave()
-        self.mouse.leave()
-        self.tools.release(id(self), erase=False)
-
-    def _disconnect(self) -> None:
-        for events in self._all_events():
-            events.disconnect()
-        self.planes.leave()
-
-    def _all_events(self) -> tuple[ViewerEvents, ...]:
-        return (
-            self._events,
-            self.layers.events,
-            self.surface.events,
-            self.planes.events,
-            self.crosshair.events,
-            self.fit.events,
-            self.attention.events,
-            self.dock.events,
-        )
-
-    def _place(self) -> tuple[float, float, float]:
-        a, b, c = (float(x) for x in self._viewer.dims.point[-_N_AXES:])
-        return a, b, c
-
-    def _on_removed(self, event: Event) -> None:
-        kind = event.value.metadata.get(METADATA_KEY, {})
-        if kind.get("review") and kind.get("kind") == "volume" and isinstance(event.value, Image):
-            self.ct_removed.emit()
-
-
 def first_place(loaded: LoadedItem) -> tuple[float, float, float]:
     """Choose where an item opens: in the mask's largest slice, in its middle; else in the CT's.
 
@@ -328,8 +249,3 @@ def first_place(loaded: LoadedItem) -> tuple[float, float, float]:
 
 def _same_scan(one: LoadedItem, other: LoadedItem) -> bool:
     return one.ct_key == other.ct_key and one.ct.grid.same_place_as(other.ct.grid)
-
-
-def _no_maps() -> list[ShownMap]:
-    """The readout reads no cells in a review: a score stands beside them."""
-    return []
