@@ -80,6 +80,20 @@ def test_two_threads_of_one_window_take_turns(file):
         assert review.verdict("Ben", 1).rating == 4
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps open files where they are")
+def test_what_would_go_into_a_file_that_was_replaced_is_refused(file):
+    with ReviewFile.open(file) as review:
+        file.rename(file.with_name("moved.db"))
+        with pytest.raises(ReviewError, match="moved, removed or replaced"):
+            review.record("Ben", 1, "rating", 4)
+        file.write_bytes(b"what a cloud drive has put there")
+        with pytest.raises(ReviewError, match="moved, removed or replaced"):
+            review.record("Ben", 1, "rating", 4)
+    file.with_name("moved.db").replace(file)
+    with ReviewFile.open(file) as review:
+        review.record("Ben", 1, "rating", 4)
+
+
 def fill(review: ReviewFile) -> int:
     """Comment until the disk is full; give how many were acknowledged."""
     for count in range(10_000):

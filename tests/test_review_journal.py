@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import sys
 import threading
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -206,6 +207,17 @@ def test_a_full_disk_keeps_the_save_before_and_the_next_makes_up_for_it(file):
         strokes.save(noise)
     with journal(file) as strokes:
         np.testing.assert_array_equal(strokes.restore(), noise)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps open files where they are")
+def test_strokes_that_would_go_into_a_file_that_was_removed_are_refused(file):
+    with journal(file) as strokes:
+        strokes.save(STROKE)
+        file.with_name("review.db.strokes").rename(file.with_name("elsewhere"))
+        with pytest.raises(ReviewError, match="moved, removed or replaced"):
+            strokes.save(mask())
+        file.with_name("elsewhere").rename(file.with_name("review.db.strokes"))
+        assert strokes.save(mask()) > 0
 
 
 def test_strokes_are_saved_from_another_thread(file):

@@ -225,6 +225,34 @@ def _code(exc: sqlite3.Error) -> str:
     return "_".join(name.split("_")[:2])
 
 
+def identity(file: Path) -> tuple[int, int]:
+    """Tell a file from another that takes its name: its device, and its number there."""
+    told = file.stat()
+    return told.st_dev, told.st_ino
+
+
+def require_in_place(file: Path, before: tuple[int, int]) -> None:
+    """See that a name still stands for the file that was opened.
+
+    With a write-ahead log SQLite itself goes on writing into a file that has been removed.
+
+    Raises
+    ------
+    ReviewError
+        It was moved, removed or replaced: what is written now would be lost.
+    """
+    try:
+        same = identity(file) == before
+    except OSError:
+        same = False
+    if not same:
+        raise ReviewError(
+            file,
+            "this file was moved, removed or replaced while it was open",
+            "bring it back, open it again, and save again",
+        )
+
+
 def require_no_leftovers(file: Path) -> None:
     """See that no log of an earlier database of this name is there: SQLite would replay it.
 

@@ -90,6 +90,7 @@ class StrokeJournal:
             try:
                 database.require_kind(self._connection, self._file, STROKES)
                 database.keep_log(self._connection, self._file.parent)
+                self._identity = database.identity(self._file)
                 self._found = self._find()
             except BaseException:
                 self._connection.close()
@@ -279,6 +280,7 @@ class StrokeJournal:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
+        database.require_in_place(self._file, self._identity)
         with self._plain_faults(), database.transaction(self._connection, self._patience_s):
             yield
 

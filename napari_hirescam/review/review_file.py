@@ -51,6 +51,7 @@ class ReviewFile(StoredReview):
     ) -> None:
         super().__init__(path, connection, plan, notes)
         self._patience_s = patience_s
+        self._identity = database.identity(path)
         # Two threads within one connection would share a transaction.
         self._writing = threading.Lock()
 
@@ -201,6 +202,7 @@ class ReviewFile(StoredReview):
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
+        database.require_in_place(self._path, self._identity)
         with (
             self._writing,
             self._reading(),
