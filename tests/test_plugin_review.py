@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QMessageBox
 from review_cases import QUESTIONS, make_review
 
 from napari_hirescam.errors import ReviewError
+from napari_hirescam.plugin.reviewing.desk_keys import actions_of
 from napari_hirescam.plugin.reviewing.keys import KEYS
 from napari_hirescam.review.form import Blinding, Form
 from napari_hirescam.review.item import CheckFinding, MaskFacts
@@ -88,10 +89,11 @@ class TestKeys:
     def test_every_key_is_told_once_and_does_something(self, light, quick, monkeypatch):
         assert len({key.sequence for key in KEYS}) == len(KEYS)
         light.open(quick, "ann")
-        assert {key.action for key in KEYS} == set(light.desk._actions())
+        assert {key.action for key in KEYS} == set(actions_of(light.desk))
         shown = []
         monkeypatch.setattr(
-            "napari_hirescam.plugin.reviewing.desk.KeysDialog.exec", lambda self: shown.append(self)
+            "napari_hirescam.plugin.reviewing.desk_keys.KeysDialog.exec",
+            lambda self: shown.append(self),
         )
         light.press("?")
         assert len(shown) == 1

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from napari_hirescam.errors import ReviewError
+from napari_hirescam.plugin.reviewing.desk_keys import actions_of
 from napari_hirescam.plugin.reviewing.item_checker import ItemChecker
 from napari_hirescam.plugin.reviewing.item_loader import ItemLoader
 from napari_hirescam.plugin.reviewing.item_page import ItemPage
-from napari_hirescam.plugin.reviewing.keys import KeysDialog, ReviewKeys
+from napari_hirescam.plugin.reviewing.keys import ReviewKeys
 from napari_hirescam.plugin.reviewing.list_panel import ListPanel
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from napari_hirescam.errors import HirescamError
     from napari_hirescam.plugin.reviewing.sitting import Sitting
     from napari_hirescam.review.event import Edit
-    from napari_hirescam.review.form import Decision
     from napari_hirescam.review.item import Item, MaskFacts
     from napari_hirescam.review.loading import LoadedItem
 
@@ -83,7 +82,7 @@ class Desk(QWidget):
         page.next_asked.connect(self.next)
         page.edit_asked.connect(self.edit)
         page.attention_asked.connect(self.toggle_attention)
-        page.finish_asked.connect(self._on_finish_asked)
+        page.finish_asked.connect(self.finish)
         page.checks.jumped.connect(self.views.go_to)
         page.settling.taken.connect(lambda edit: self.answer("edit", edit))
         page.unsaved.acted.connect(self._save_again)
@@ -103,7 +102,7 @@ class Desk(QWidget):
 
     def begin(self, window: QWidget) -> None:
         """Take the keys of a window, and show where the reader was."""
-        self.keys = ReviewKeys(window, self._actions())
+        self.keys = ReviewKeys(window, actions_of(self))
         self._clear_focus()
         number = self.sitting.first()
         notes = " ".join(self.sitting.review.notes)
@@ -157,7 +156,7 @@ class Desk(QWidget):
         number = self.sitting.next_open(here)
         if number is None:
             self.page.show_answers(self.sitting)
-            self._on_finish_asked()
+            self.finish()
         elif number == here:
             self._tell(f"This is the last open item. {self._still_missing()}")
             self.page.show_answers(self.sitting)
@@ -279,7 +278,8 @@ class Desk(QWidget):
         elif self.page.notice.text.startswith("Making the map"):
             self.page.notice.clear()
 
-    def _step_slice(self, step: int) -> None:
+    def step_slice(self, step: int) -> None:
+        """Turn over slices of the plane on the canvas."""
         # In slices of the CT: napari's own steps are those of the finest layer, whosever it is.
         planes = self.views.planes
         if self.loaded is not None and planes is not None and planes.on_canvas is not None:
@@ -337,66 +337,8 @@ class Desk(QWidget):
     def _busy_editing(self) -> bool:
         return bool(self.edit_panel.editing)
 
-    # -- keys ----------------------------------------------------------------------------------
-
-    def _actions(self) -> dict[str, Callable[[], None]]:
-        form, checks = self.page.form, self.page.checks
-
-        def decide(decision: Decision) -> Callable[[], None]:
-            return lambda: self._if_shown(lambda: form.decide(decision))
-
-        def numbered(act: Callable[[int], None], n: int) -> Callable[[], None]:
-            return lambda: self._if_shown(lambda: act(n))
-
-        places = range(1, 10)
-        return {
-            **{f"rate {step}": numbered(form.rate, step) for step in range(1, 6)},
-            **{f"reason {place}": numbered(form.toggle_reason, place) for place in places},
-            **{f"question {place}": numbered(form.turn_question, place) for place in places},
-            "use": decide("use"),
-            "rough": decide("rough"),
-            "exclude": decide("exclude"),
-            "resegment": decide("resegment"),
-            "next": self.next,
-            "previous": self.previous,
-            "following": self.following,
-            "edit": self.edit,
-            "take 1": lambda: self.page.settling.take(0),
-            "take 2": lambda: self.page.settling.take(1),
-            "flag": lambda: self._if_shown(form.toggle_flag),
-            "comment": self._enter_comment,
-            "headwards": lambda: self._step_slice(-1),
-            "footwards": lambda: self._step_slice(1),
-            "mask": self.views.toggle_mask,
-            "surface": self.views.toggle_3d,
-            "others": self.views.toggle_others,
-            "next place": lambda: checks.step(1),
-            "previous place": lambda: checks.step(-1),
-            "attention": self.toggle_attention,
-            "list": self._enter_list,
-            "finish": self._on_finish_asked,
-            "keys": self._show_keys,
-        }
-
-    def _if_shown(self, act: Callable[[], None]) -> None:
-        # An answer to what is not on the screen would be an answer to something else.
-        if self.loaded is not None:
-            act()
-
-    def _enter_comment(self) -> None:
-        self.tabs.setCurrentWidget(self.page)
-        if self.loaded is not None:
-            self.page.form.comment.enter()
-
-    def _enter_list(self) -> None:
-        self.tabs.setCurrentWidget(self.list)
-        self.list.search.enter()
-        self.list.search.selectAll()
-
-    def _show_keys(self) -> None:
-        KeysDialog(self).exec()
-
-    def _on_finish_asked(self) -> None:
+    def finish(self) -> None:
+        """Ask for the last page."""
         if not self._busy_editing():
             self.page.form.commit_comment()
             self.finish_asked.emit()

@@ -7,45 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_hirescam.errors import ReviewError
-from napari_hirescam.review.event import EventKind, Verdict
+from napari_hirescam.plugin.reviewing.answer_queue import AnswerQueue, Unsaved
 
 if TYPE_CHECKING:
-    from napari_hirescam.review.event import Edit, Event
+    from napari_hirescam.review.event import Edit, Event, EventKind, Verdict
     from napari_hirescam.review.form import Scale, YesNoQuestion
     from napari_hirescam.review.item import Item
     from napari_hirescam.review.review_file import ReviewFile, Row, Status
 
 #: Events that change what is final.
 _ANSWERS = frozenset({"rating", "reasons", "decision", "answer", "comment", "flag", "edit"})
-
-
-@dataclass(frozen=True)
-class Unsaved:
-    """An answer that was given and is not on the disk, and why.
-
-    Parameters
-    ----------
-    item, kind, about, value
-        As :meth:`~napari_hirescam.review.review_file.ReviewFile.record` takes them.
-    seconds
-        How long the item had been in front of the reader.
-    mask_sha256
-        Of the mask that was seen.
-    why
-        What the disk said.
-    """
-
-    item: int
-    kind: EventKind
-    about: str
-    value: Any
-    seconds: float
-    mask_sha256: str
-    why: str
 
 
 class Sitting:
@@ -71,7 +45,7 @@ class Sitting:
         self._order = [row.number for row in rows]
         self._place = {number: place for place, number in enumerate(self._order)}
         self._closed = {row.number for row in rows if row.done or row.unreadable}
-        self._unsaved: list[Unsaved] = []
+        self._answers = AnswerQueue(review, reader)
         self._item: Item | None = None
         self._since = 0.0
         self._mask_sha256 = ""
@@ -171,27 +145,16 @@ class Sitting:
     @property
     def unsaved(self) -> tuple[Unsaved, ...]:
         """What was said and is not on the disk, oldest first."""
-        return tuple(self._unsaved)
+        return self._answers.waiting
 
     def save_again(self) -> bool:
         """Try once more to save what is not on the disk; True if all of it is now."""
-        waiting, self._unsaved = self._unsaved, []
-        for place, one in enumerate(waiting):
-            failed = self._record(one)
-            if failed is not None:
-                # In the order in which they were said: the last of a kind is what holds.
-                self._unsaved = [failed, *waiting[place + 1 :]]
-                return False
-        return True
+        return self._answers.write_again()
 
     def verdict(self) -> Verdict:
         """What holds for the item in front of the reader, what is not saved included."""
         number = self._current()
-        verdict = self.review.verdict(self.reader, number)
-        for one in self._unsaved:
-            if one.item == number:
-                verdict = _with(verdict, one)
-        return verdict
+        return self._answers.laid_over(self.review.verdict(self.reader, number))
 
     def missing(self) -> tuple[str, ...]:
         """Name, in words, what must be answered before the item is final."""
@@ -272,50 +235,4 @@ class Sitting:
     def _write(self, kind: EventKind, value: Any, about: str) -> bool:
         seconds = max(self._clock() - self._since, 0.0)
         one = Unsaved(self._current(), kind, about, value, seconds, self._mask_sha256, "")
-        if self._unsaved and not self.save_again():
-            # Nothing overtakes what was said before.
-            self._unsaved.append(replace(one, why=self._unsaved[0].why))
-            return False
-        failed = self._record(one)
-        if failed is not None:
-            self._unsaved.append(failed)
-        return failed is None
-
-    def _record(self, one: Unsaved) -> Unsaved | None:
-        try:
-            self.review.record(
-                self.reader,
-                one.item,
-                one.kind,
-                one.value,
-                about=one.about,
-                seconds=one.seconds,
-                mask_sha256=one.mask_sha256,
-            )
-        except ReviewError as error:
-            return replace(one, why=str(error))
-        return None
-
-
-def _with(verdict: Verdict, one: Unsaved) -> Verdict:
-    """Lay an answer that is not saved over what is."""
-    value = one.value
-    match one.kind:
-        case "rating":
-            return replace(verdict, rating=value)
-        case "reasons":
-            return replace(verdict, reasons=tuple(value or ()))
-        case "decision":
-            return replace(verdict, decision=value)
-        case "answer":
-            answers = {key: said for key, said in verdict.answers.items() if key != one.about}
-            return replace(verdict, answers=answers | ({} if value is None else {one.about: value}))
-        case "comment":
-            return replace(verdict, comment=value or "")
-        case "flag":
-            return replace(verdict, flagged=bool(value))
-        case "unreadable":
-            return replace(verdict, unreadable=value or "")
-        case "done" | "reopened":
-            return replace(verdict, done=one.kind == "done")
-    return verdict
+        return self._answers.write(one)
