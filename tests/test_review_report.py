@@ -172,6 +172,16 @@ def test_three_readers_are_compared_together_and_in_pairs(review):
         results(review, ["dora"])
 
 
+def test_who_only_looked_in_changes_no_figure(review):
+    before = results(review, edits=False)
+    review.record("guest", 1, "opened", None)
+    after = results(review, edits=False)
+    assert after.readers == ("ann", "ben", "guest")
+    for key in ("fleiss", "icc", "kappa_quadratic"):
+        assert np.isfinite(_figure(before, key).value)
+        assert _figure(after, key) == _figure(before, key)
+
+
 def test_one_reader_alone_has_counts_and_no_agreement(tmp_path):
     with new_review(tmp_path / "r.db", mask_items(["c1"], ["heart"])) as review:
         say(review, "ann", {1: Said(4, "use")})

@@ -98,10 +98,13 @@ def agreement_figures(
             progress(done, len(questions))
         judged = first_visits(items, asked.about)
         answers = between_readers(asked, judged, verdict_of, readers)
+        # Who only looked in would leave no item that all have answered.
+        gave = np.isfinite(answers).any(axis=0)
+        answers, who = answers[:, gave], [r for r, any_ in zip(readers, gave, strict=True) if any_]
         draw = _Draw(asked, n_replicates, seed)
-        if len(readers) > 1 and _worth_asking(asked, answers):
-            found += draw.between(answers, judged, readers, "", _keys(asked))
-            found += _by_target(draw, answers, judged, readers)
+        if len(who) > 1 and _worth_asking(asked, answers):
+            found += draw.between(answers, judged, who, "", _keys(asked))
+            found += _by_target(draw, answers, judged, who)
         pairs = repeats_of(items, asked.about)
         for reader in readers:
             twice = with_oneself(asked, pairs, verdict_of, reader)

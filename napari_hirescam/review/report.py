@@ -100,7 +100,8 @@ def report_page(
 def _lead(results: Results, differing: Sequence[Disagreement]) -> str:
     judged = [item for item in results.items if item.repeat_of is None]
     scans = len({item.case for item in judged})
-    readers = _listed(results.readers)
+    finished = {verdict.reader for verdict in results.verdicts if verdict.done}
+    readers = _listed([reader for reader in results.readers if reader in finished]) or "Nobody yet"
     text = f"{readers} judged {_what(judged)} of {scans} scans."
     for kind in ("masks", "attention"):
         quoted = [
@@ -111,9 +112,9 @@ def _lead(results: Results, differing: Sequence[Disagreement]) -> str:
             and figure.between == "readers"
             and not figure.target
         ]
-        if quoted and len(results.readers) == 2:
+        if quoted and len(finished) == 2:
             text += f" Agreement on the rating of {kind}: {', '.join(quoted)}."
-    if len(results.readers) > 1:
+    if len(finished) > 1:
         n = len(differing)
         text += (
             f" {n} {'items differ' if n != 1 else 'item differs'} by {LEAST} steps or more, or in "
