@@ -164,11 +164,11 @@ def _look_for_masks(review: ReviewFile, told: list[dict[str, Any]], found: Found
             if line["sha256"] in recorded:
                 mask = _mask(review, recorded[line["sha256"]])
                 assert strokes_in(mask.astype(np.uint8)) == set(range(line["strokes"]))
-    for file in folder.iterdir() if folder.exists() else ():
-        if file.name.startswith("."):
-            found.parts += 1
-            continue
-        if file.name in found.masks:
+    files = list(folder.iterdir()) if folder.exists() else []
+    # Begun and killed: hidden, and of no harm.
+    found.parts = sum(file.name.startswith(".") for file in files)
+    for file in files:
+        if file.name.startswith(".") or file.name in found.masks:
             continue
         # Whether or not its event was recorded, a mask that is there is there whole.
         mask = read_volume(file).voxels
