@@ -178,13 +178,12 @@ def test_pieces_that_stay_in_place_do_not_wander_when_one_comes_to_them() -> Non
 
 
 def test_spacing_within_the_plane_counts() -> None:
-    """Half of the way between two rectangles, in mm, whatever the voxels are."""
+    """Rows are 5 mm: few as they are, their border is farther than that of the columns."""
     mask = np.zeros((3, 40, 40), bool)
-    mask[0, 10:30, 10:30] = True
-    mask[2, 14:26, 18:22] = True
-    rows, columns = np.nonzero(interpolate(mask, (1, 2.0, 1.0)).mask[1])
-    assert (rows.min(), rows.max()) == (12, 27)
-    assert (columns.min(), columns.max()) == (14, 25)
+    mask[0, 16:24, 5:36] = True
+    mask[2, 16:24, 15:26] = True
+    middle = interpolate(mask, (1, 5.0, 1.0)).mask[1, 20]
+    assert np.flatnonzero(middle)[[0, -1]].tolist() == [10, 30]
 
 
 def test_only_between_marked_planes_is_drawn_anew() -> None:
