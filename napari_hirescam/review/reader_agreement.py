@@ -99,7 +99,7 @@ def agreement_figures(
         judged = first_visits(items, asked.about)
         answers = between_readers(asked, judged, verdict_of, readers)
         # Who only looked in would leave no item that all have answered.
-        gave = np.isfinite(answers).any(axis=0)
+        gave = np.asarray(np.isfinite(answers).any(axis=0))
         answers, who = answers[:, gave], [r for r, any_ in zip(readers, gave, strict=True) if any_]
         draw = _Draw(asked, n_replicates, seed)
         if len(who) > 1 and _worth_asking(asked, answers):
