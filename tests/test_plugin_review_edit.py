@@ -42,6 +42,8 @@ WHERE_EDITED = "napari_hirescam.review.edited_masks.write_edit"
 @pytest.fixture(scope="session")
 def items(tmp_path_factory) -> list[Item]:
     """One lung whose mask is the block `BOX`; written once."""
+    import monai.metrics  # noqa: F401 - its first import takes longer than a test waits
+
     return make_items(tmp_path_factory.mktemp("cases"), 1)
 
 
@@ -266,12 +268,16 @@ def test_a_saving_that_lags_behind_leaves_no_strokes_of_a_finished_edit(
     qtbot, panel, layer, loaded, review, monkeypatch
 ):
     journal = panel._edit.opened.journal
-    entered, go_on, save = threading.Event(), threading.Event(), journal.save
+    entered, go_on, through = threading.Event(), threading.Event(), threading.Event()
+    save = journal.save
 
     def slow(labels):
         entered.set()
         go_on.wait(20)
-        return save(labels)
+        try:
+            return save(labels)
+        finally:
+            through.set()
 
     monkeypatch.setattr(journal, "save", slow)
     paint(layer)
@@ -283,6 +289,7 @@ def test_a_saving_that_lags_behind_leaves_no_strokes_of_a_finished_edit(
     paint(layer, (5, 5, 30))  # too late
     with qtbot.waitSignal(panel.ended, timeout=60000):
         go_on.set()
+    assert through.wait(20)
     assert int((read_volume(saved[0].file).voxels != 0).sum()) == organ().sum() + 1
     begin(qtbot, panel, loaded, review)
     assert not panel.controls.rescue.asking
@@ -407,6 +414,23 @@ def test_slices_between_marked_ones_are_drawn_anew(qtbot, panel, layer, viewer):
     assert np.array_equal(layer.data == 1, organ())
     panel.controls.marks.button.click()
     assert panel.controls.marks.listed.text() == "Marked: 7"
+
+
+def test_esc_gives_up_an_outline_before_it_ends_the_edit(panel, layer):
+    before = layer.data.copy()
+    layer._overlays["polygon"].points = [[4, 8, 30], [4, 8, 32]]
+    panel.controls.escape()
+    assert not layer._overlays["polygon"].points
+    # napari's encircling stroke of the right button, as its canvas begins it
+    layer._overlays["brush_stroke"].active = True
+    layer._begin_stroke()
+    paint(layer)
+    panel.controls.escape()
+    assert not layer._overlays["brush_stroke"].active
+    assert np.array_equal(layer.data, before)
+    assert panel.editing
+    panel.controls.escape()
+    assert not panel.editing
 
 
 def test_an_operation_that_is_stopped_leaves_the_mask(qtbot, panel, layer):
@@ -613,10 +637,16 @@ def test_an_edit_by_mouse_and_keys_in_a_window(qtbot, make_napari_viewer, loaded
     window.press(Qt.Key.Key_Space)
     assert not layer.visible
 
-    # Letters that are typed into a field stay there.
+    window.press(Qt.Key.Key_Space)
+    window.press(Qt.Key.Key_L)
+    assert layer.n_edit_dimensions == 2  # as napari's polygon needs it
+
+    # Letters that are typed into a field stay there, until Return.
     tools.low.setFocus()
     QTest.keyClick(tools.low, Qt.Key.Key_E)
     assert panel.editing
+    QTest.keyClick(tools.low, Qt.Key.Key_Return)
+    assert not tools.low.hasFocus()
     saved = []
     panel.saved.connect(saved.append)
     window.canvas.setFocus()
@@ -632,8 +662,11 @@ def test_an_edit_by_mouse_and_keys_in_a_window(qtbot, make_napari_viewer, loaded
     paint(panel.layer, (5, 5, 30))
     window.press(Qt.Key.Key_Escape)
     assert not panel.editing
+    keys = controls._keys
+    assert not any(key.isEnabled() for key in (*keys._painting, *keys._asking, keys._leaving))
     with qtbot.waitSignal(panel.ready, timeout=60000):
         panel.begin(loaded, review, "ann")
+    assert not any(key.isEnabled() for key in keys._painting)  # N is an answer now
     window.press(Qt.Key.Key_Y)
     assert panel.layer.data[5, 5, 30] == 1
     panel.suspend()

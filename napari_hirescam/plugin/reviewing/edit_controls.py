@@ -90,6 +90,11 @@ class EditControls(QWidget):
         """Write a sentence at the bottom."""
         self.state.setText(sentence)
 
+    def escape(self) -> None:
+        """Give up the outline that is being drawn; if there is none, end the edit."""
+        if self._layer is None or not self._layer.abort_drawing():
+            self.later.click()
+
     def toggle_visible(self) -> None:
         """Show or hide the edited mask."""
         if self._layer is not None:

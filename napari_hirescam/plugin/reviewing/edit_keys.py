@@ -27,7 +27,7 @@ EDIT_KEYS: dict[str, str] = {
     "Ctrl+Z": "undo",
     "Ctrl+Shift+Z": "redo",
     "E": "save the edit",
-    "Esc": "end, keeping the strokes for later",
+    "Esc": "give up a lasso; end, keeping the strokes for later",
 }
 
 
@@ -69,7 +69,7 @@ class EditKeys(QObject):
             self._key("Y", controls.rescue.yes.click),
             self._key("N", controls.rescue.no.click),
         ]
-        self._leaving = self._key("Esc", controls.later.click)
+        self._leaving = self._key("Esc", controls.escape)
         self.update()
 
     def update(self) -> None:

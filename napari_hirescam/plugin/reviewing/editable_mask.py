@@ -184,6 +184,17 @@ class EditableMask(Labels):  # type: ignore[misc]
         part = tuple(slice(a, b) for a, b in zip(first, end, strict=True))
         self._paint_region_with_mask(key, region[part], new_label, filled, refresh)
 
+    def abort_drawing(self) -> bool:
+        """Give up an outline that is being drawn; False if there is none."""
+        encircling, outline = self._overlays["brush_stroke"], self._overlays["polygon"]
+        if encircling.active:
+            encircling.abort(self)
+        elif outline.points:
+            outline.points = []
+        else:
+            return False
+        return True
+
     def undo(self) -> None:
         """Take back the last stroke or operation."""
         if not self.frozen:

@@ -20,13 +20,13 @@ from qtpy.QtWidgets import (
 
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop
 from napari_hirescam.plugin.reviewing.mask_operations import OPERATIONS, Operation, OperationInput
+from napari_hirescam.plugin.reviewing.paint_tools import PaintTools, give_keys_back
 
 if TYPE_CHECKING:
     from napari_hirescam.errors import HirescamError
     from napari_hirescam.plugin.reviewing.editable_mask import Box, EditableMask
     from napari_hirescam.plugin.reviewing.marked_slices import MarkedSlices
     from napari_hirescam.plugin.reviewing.open_edit import EditSubject
-    from napari_hirescam.plugin.reviewing.paint_tools import PaintTools
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class OperationsBox(QWidget):
         Tell the marked slices.
     """
 
-    #: An operation began or ended.
+    #: An operation began or ended; meanwhile nothing may be painted.
     busy_changed = Signal(bool)
     #: A sentence.
     told = Signal(str)
@@ -122,13 +122,12 @@ class OperationsBox(QWidget):
             edited = operation.run(given, should_stop)
             return _Result(edited.change.box, edited.change.after, edited.words)
 
-        layer.frozen = True  # so that the thread may read the voxels without a copy
         job = self._current.job = Job(work, operation.text, doing="an operation on a mask")
         job.succeeded.connect(self._on_done)
         job.failed.connect(self._on_failed)
         job.cancelled.connect(self._on_cancelled)
         job.ended.connect(self._on_ended)
-        self._show_busy(busy=True)
+        self._show_busy(busy=True)  # nothing is painted meanwhile: the voxels are not copied
         job.start()
 
     def stop(self) -> None:
@@ -152,14 +151,10 @@ class OperationsBox(QWidget):
 
     def _on_ended(self) -> None:
         self._current.job = None
-        if self._layer is not None:
-            self._layer.frozen = False
         self._show_busy(busy=False)
 
     def _show_busy(self, *, busy: bool) -> None:
         self._running.setVisible(busy)
-        for button in self.buttons.values():
-            button.setEnabled(not busy)
         self.busy_changed.emit(busy)
 
     def _button(self, operation: Operation) -> QPushButton:
@@ -176,4 +171,5 @@ def _spin_box(value: float, low: float, high: float, unit: str, tip: str) -> QDo
     box.setValue(value)
     box.setSuffix(unit)
     box.setToolTip(tip)
+    give_keys_back(box)
     return box

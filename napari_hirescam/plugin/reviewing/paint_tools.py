@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QCheckBox,
     QComboBox,
     QHBoxLayout,
@@ -64,6 +65,7 @@ class PaintTools(QWidget):
         self.brush = QSpinBox()
         self.brush.setRange(1, _LARGEST_BRUSH)
         self.brush.setToolTip("Diameter of brush and eraser ([ and ])")
+        give_keys_back(self.brush)
         self.brush_mm = QLabel()
         self.dimensions = Switch(
             [("2", "2-D", "Brush and fill within the slice (T)"), ("3", "3-D", "A ball (T)")]
@@ -216,9 +218,15 @@ class PaintTools(QWidget):
         layer.kept_some_out = False
 
 
+def give_keys_back(box: QAbstractSpinBox) -> None:
+    """Leave the field on Return, so that letters are keys again."""
+    box.lineEdit().returnPressed.connect(box.clearFocus)
+
+
 def _hu_box(tip: str) -> QSpinBox:
     box = QSpinBox()
     box.setRange(LOWEST_HU, HIGHEST_HU)
     box.setSingleStep(10)
     box.setToolTip(f"{tip} (HU)")
+    give_keys_back(box)
     return box
