@@ -138,11 +138,11 @@ def pixel_of(viewer, place) -> tuple[int, int]:
 
 
 def wait_for_attention(qtbot, views) -> None:
-    qtbot.waitUntil(lambda: not views._here.attention.busy, timeout=30000)
+    qtbot.waitUntil(lambda: not views._here.attention.busy, timeout=120000)
 
 
 def wait_for_surface(qtbot, views) -> None:
-    qtbot.waitUntil(lambda: views._here.surface.layer is not None, timeout=15000)
+    qtbot.waitUntil(lambda: views._here.surface.layer is not None, timeout=60000)
 
 
 # -- an item on the screen ----------------------------------------------------------------
@@ -453,7 +453,7 @@ def test_the_next_item_comes_as_slices_and_an_empty_mask_is_said(views, viewer, 
     views.show(empty)
     assert not views.in_3d
     views.toggle_3d()
-    qtbot.waitUntil(lambda: bool(told), timeout=15000)
+    qtbot.waitUntil(lambda: bool(told), timeout=60000)
 
     assert told == ["The mask is empty: there is no surface."]
     assert not viewer.layers["surface: heart"].visible

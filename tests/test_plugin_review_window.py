@@ -83,7 +83,7 @@ def test_the_surface_is_drawn_in_3d_and_leaving_gives_the_window_back(viewer, lo
     views.show(loaded)
 
     views.toggle_3d()
-    qtbot.waitUntil(lambda: "surface: heart" in viewer.layers, timeout=15000)
+    qtbot.waitUntil(lambda: "surface: heart" in viewer.layers, timeout=60000)
 
     picture = seen(viewer)
     red, blue = picture[..., 0], picture[..., 2]
