@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from npe2 import PluginManifest
 from qtpy.QtWidgets import QMessageBox
 from review_cases import QUESTIONS, make_review
 
 from napari_hirescam.errors import ReviewError
 from napari_hirescam.plugin.reviewing.desk_keys import actions_of
 from napari_hirescam.plugin.reviewing.keys import KEYS
+from napari_hirescam.plugin.reviewing.start_page import StartPage
 from napari_hirescam.review.form import Blinding, Form
 from napari_hirescam.review.item import CheckFinding, MaskFacts
 from napari_hirescam.review.review_file import ReviewFile
@@ -348,9 +350,9 @@ class TestLeaving:
         with ReviewFile.open(quick) as review:
             assert review.verdict("ann", 1).comment == "half a thou"
 
-    def test_reader_and_file_are_remembered(self, light, quick, qtbot):
-        from napari_hirescam.plugin.reviewing.start_page import StartPage
-
+    def test_reader_and_file_are_remembered(self, light, quick, qtbot, npe2pm):
+        # Settings belong to installed plugins, and a test sees none by itself.
+        npe2pm.register(PluginManifest.from_file(Path(__file__).parents[1] / "napari.yaml"))
         light.open(quick, "ann")
         page = StartPage()
         qtbot.addWidget(page)

@@ -53,7 +53,8 @@ class ChecksPanel(QWidget):
         from napari_hirescam.review.checks import ALARM, CHECKS
 
         self._clear()
-        self._facts_line.setText(_measures(facts))
+        found = "" if facts.findings else "  ·  nothing suspicious"
+        self._facts_line.setText(_measures(facts) + found)
         self._facts_line.setToolTip("\n".join(facts.notes))
         alarms = sum(one.severity >= ALARM for one in facts.findings)
         self.summary = f"{alarms} found" if alarms else "nothing found"
