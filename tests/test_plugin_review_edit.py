@@ -268,28 +268,32 @@ def test_a_saving_that_lags_behind_leaves_no_strokes_of_a_finished_edit(
     qtbot, panel, layer, loaded, review, monkeypatch
 ):
     journal = panel._edit.opened.journal
-    entered, go_on, through = threading.Event(), threading.Event(), threading.Event()
-    save = journal.save
+    entered, through, let_go = threading.Event(), threading.Event(), threading.Event()
+    save, clear, in_order = journal.save, journal.clear, []
 
-    def slow(labels):
+    def slow_save(labels):
         entered.set()
-        go_on.wait(20)
-        try:
-            return save(labels)
-        finally:
-            through.set()
+        let_go.wait(2)  # nobody may let go of the strokes meanwhile
+        written = save(labels)
+        through.set()
+        return written
 
-    monkeypatch.setattr(journal, "save", slow)
+    def watched_clear():
+        in_order.append(through.is_set())
+        let_go.set()
+        clear()
+
+    monkeypatch.setattr(journal, "save", slow_save)
+    monkeypatch.setattr(journal, "clear", watched_clear)
     paint(layer)
     panel._autosave.save()
     assert entered.wait(20)
     saved = []
     panel.saved.connect(saved.append)
-    panel.finish(save=True)
-    paint(layer, (5, 5, 30))  # too late
     with qtbot.waitSignal(panel.ended, timeout=60000):
-        go_on.set()
-    assert through.wait(20)
+        panel.finish(save=True)
+        paint(layer, (5, 5, 30))  # too late
+    assert in_order == [True]
     assert int((read_volume(saved[0].file).voxels != 0).sum()) == organ().sum() + 1
     begin(qtbot, panel, loaded, review)
     assert not panel.controls.rescue.asking
