@@ -169,6 +169,22 @@ def test_a_tube_that_runs_askew_is_not_lost_between_slices() -> None:
         assert result[plane].sum() == mask[0].sum()
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_shape_that_widens_on_its_way_stays_round(mirrored) -> None:
+    """A cone that leans: small at one side, large at the other."""
+    mask = np.zeros((5, 80, 140), bool)
+    mask[0], mask[4] = disc((80, 140), (40, 10), 6), disc((80, 140), (40, 100), 30)
+    mask = mask[:, :, ::-1] if mirrored else mask
+    result = interpolate(mask, (1, 1, 1)).mask
+    for plane in (1, 2, 3):
+        centre, radius = 10 + 22.5 * plane, 6 + 6 * plane
+        column = 139 - centre if mirrored else centre
+        rows, columns = np.nonzero(result[plane])
+        away = np.hypot(rows - 40, columns - column)
+        assert away.max() < radius + 1.5
+        assert np.sqrt(len(rows) / np.pi) == pytest.approx(radius, abs=0.7)
+
+
 def test_pieces_that_stay_in_place_do_not_wander_when_one_comes_to_them() -> None:
     mask = np.zeros((5, 30, 60), bool)
     mask[0] = disc((30, 60), (15, 12), 6)

@@ -112,18 +112,21 @@ def _between(
     lit = first | last
     rows, columns = (np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0)))
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    shapes = [np.pad(plane[box], 1) for plane in (first, last)]
-    ends = [_signed_distance(shape, spacing_mm) for shape in shapes]
+    shapes = [plane[box] for plane in (first, last)]
     one_each = all(ndimage.label(shape, np.ones((3, 3)))[1] == 1 for shape in shapes)
     centres = [np.array(ndimage.center_of_mass(shape)) for shape in shapes]
     # Whole voxels: between them the outline would be blurred, and thin shapes lose by it.
     way = np.rint(centres[1] - centres[0]) if one_each else np.zeros(2)
+    # So wide a rim that true distances, not copies of the last one, move into the box.
+    rim = [(1 + int(abs(voxels)),) * 2 for voxels in way]
+    ends = [_signed_distance(np.pad(shape, rim), spacing_mm) for shape in shapes]
+    inner = tuple(slice(before, -after) for before, after in rim)
     for step in range(1, count + 1):
         share = step / (count + 1)
         gone = np.rint(share * way)
         distance = (1 - share) * _moved(ends[0], gone) + share * _moved(ends[1], gone - way)
         shape = np.zeros(whole, dtype=bool)
-        shape[box] = distance[1:-1, 1:-1] > 0
+        shape[box] = distance[inner] > 0
         yield shape
 
 
