@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_hirescam.plugin.reviewing.keys import KeysDialog
@@ -22,7 +23,7 @@ def actions_of(desk: Desk) -> dict[str, Act]:
         return lambda: act() if desk.loaded is not None else None
 
     def numbered(name: str, act: Callable[[int], None], n: int) -> dict[str, Act]:
-        return {f"{name} {k}": on_item(lambda k=k: act(k)) for k in range(1, n + 1)}
+        return {f"{name} {k}": on_item(partial(act, k)) for k in range(1, n + 1)}
 
     def comment() -> None:
         desk.tabs.setCurrentWidget(desk.page)
