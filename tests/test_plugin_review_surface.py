@@ -83,6 +83,16 @@ def test_one_voxel_has_a_surface():
     assert mesh.vertices_mm.mean(0) == pytest.approx(ORIGIN + SPACING * (1, 2, 3))
 
 
+def test_what_is_thinner_than_the_cells_has_a_surface():
+    mask = np.zeros((20, 200, 200), bool)
+    along = np.arange(200)
+    mask[along // 10, along, along] = True
+    mesh = surface_of(mask, np.diag((2.5, 0.7, 0.7, 1.0)))
+    assert mesh is not None
+    assert np.allclose(mesh.vertices_mm.min(axis=0), 0, atol=3)
+    assert np.allclose(mesh.vertices_mm.max(axis=0), (47.5, 139.3, 139.3), atol=3)
+
+
 def test_it_stops_when_asked():
     with pytest.raises(Cancelled):
         surface_of(np.ones((4, 5, 6), bool), AFFINE, should_stop=lambda: True)

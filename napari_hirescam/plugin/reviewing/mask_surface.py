@@ -42,7 +42,8 @@ def surface_of(
 
     Voxels are first averaged to cells of about a hundredth of the organ's length, so that the
     mesh of a lung has some ten thousands of triangles whatever the CT's matrix; the surface runs
-    where a cell is half full, which keeps the volume.
+    where a cell is half full, which keeps the volume; of what fills no cell so far, where one is
+    half as full as the fullest.
 
     Parameters
     ----------
@@ -74,10 +75,12 @@ def surface_of(
     factors = tuple(max(1, round(cell / step)) for step in spacing)
     cells, cell_mm, first_mm = _averaged(part, factors, spacing)
     _stop_if(should_stop)
+    # What is thinner than half a cell everywhere fills none by half.
+    level = min(0.5, float(cells.max()) / 2)
     # (I, P, L) is a right-handed frame; in one, scikit-image has triangles run counter-clockwise
     # about the side of the higher values, unless it is told that those are outside.
     vertices, faces, _normals, _values = marching_cubes(  # type: ignore[no-untyped-call]
-        cells, 0.5, gradient_direction="ascent", allow_degenerate=False
+        cells, level, gradient_direction="ascent", allow_degenerate=False
     )
     _stop_if(should_stop)
     low = affine[:3, 3] + np.array([edge.start for edge in box]) * spacing
