@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,24 @@ def require_writable(folder: Path) -> None:
         probe.write_bytes(b".")
     finally:
         probe.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the half-written files that killed programs left in a folder of our own.
+
+    What is younger than a day may be somebody's who writes at this moment.
+
+    Raises
+    ------
+    OSError
+        One of them cannot be removed.
+    """
+    for part in folder.glob(".*.part"):
+        try:
+            if time.time() - part.stat().st_mtime > _DAY_S:
+                part.unlink()
+        except FileNotFoundError:
+            continue  # another did the same
 
 
 def write_file(file: Path, sections: Sequence[Section], *, overwrite: bool) -> None:

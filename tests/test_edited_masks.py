@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,16 @@ def test_no_edit_takes_the_place_of_another(review, item) -> None:
         assert np.array_equal(read_edit(edit, loaded.ct), mask)
     assert review.verdict("Ann", 1).edit == edits[-1]
     assert len(review.history(1)) == 3
+
+
+def test_half_an_edit_of_a_killed_window_goes_with_the_next(review, item) -> None:
+    loaded = load_item(item)
+    edits_folder(review).mkdir()
+    half = edits_folder(review) / ".00001_heart_ann.nii.gz.0a1b.part"
+    half.write_bytes(b"half")
+    os.utime(half, (0, 0))
+    edit = write_edit(review, item, "ann", loaded.mask, loaded.ct, base_sha256=BASE)
+    assert list(edits_folder(review).iterdir()) == [edit.file]
 
 
 def test_names_are_fit_for_every_system_and_tell_nothing_of_the_patient(review, folder) -> None:

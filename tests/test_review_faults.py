@@ -229,6 +229,20 @@ def test_damage_to_the_events_is_seen_when_the_whole_file_is_read(file):
         review.verify()
 
 
+def test_damage_that_sqlite_quotes_is_damage(file):
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"CREATE TABLE facts", b"CREATE TABL\x9e facts"))
+    with pytest.raises(ReviewError, match="damaged"):
+        ReviewFile.open(file)
+
+
+def test_a_name_that_no_system_takes_is_refused(tmp_path):
+    with pytest.raises(ReviewError, match="cannot be looked for"):
+        ReviewFile.open(tmp_path / ("a" * 300))
+    with pytest.raises(ReviewError, match="cannot be looked for"):
+        write_blank(tmp_path / ("a" * 300), PLAN, items_in(tmp_path))
+
+
 def test_a_file_that_was_cut_off_is_damaged(file):
     os.truncate(file, file.stat().st_size // 2)
     with pytest.raises(ReviewError, match="damaged"):

@@ -26,6 +26,7 @@ from napari_hirescam.review import results as results_module
 from napari_hirescam.review.agreement import ONE_CATEGORY
 from napari_hirescam.review.edited_masks import write_edit
 from napari_hirescam.review.export import export_results
+from napari_hirescam.review.export_tables import as_csv
 from napari_hirescam.review.form import Blinding
 from napari_hirescam.review.item import CheckFinding, MaskFacts
 from napari_hirescam.review.loading import load_item
@@ -211,7 +212,7 @@ def test_tables_hold_everything(exported):
         "item": "3", "repeat_of": "", "case": "c2", "patient": "patient of c2", "split": "test",
         "kind": "mask", "target": "heart", "reader": "ann", "done": "yes", "rating": "2",
         "rating_words": "major edits", "decision": "exclude", "reasons": "leak",
-        "answer_contrast": "", "comment": "=into, \"the\" stomach\nreally", "flagged": "yes",
+        "answer_contrast": "", "comment": "'=into, \"the\" stomach\nreally", "flagged": "yes",
         "unreadable": "", "edit_file": "", "edit_sha256": "", "seconds": "10.0",
         "mask_sha256": "a" * 64, "volume_ml": "610.5", "mean_hu": "38.25", "worst_check": "0.8",
         "check_findings": "3 mL lie in the stomach",
@@ -233,6 +234,43 @@ def test_tables_hold_everything(exported):
     )
     assert float(percent["value"]) == pytest.approx(6 / 7)
     assert percent["readers"] == "ann;ben"
+
+
+def test_no_cell_of_a_csv_is_a_formula_to_a_spreadsheet():
+    told_as = {
+        "=1+1": "'=1+1", "+1": "'+1", "-leak": "'-leak", "@sum(A1)": "'@sum(A1)",
+        "\t=1": "'\t=1", "\n=1": "'\n=1", "\r=1": "'\n=1",
+        # A bare return would end the row, and the next one be a formula.
+        "a\r=1": "a\n=1", "a\r\n=1": "a\n=1", " plain": " plain", "a=b": "a=b", "": "",
+    }  # fmt: skip
+    rows = [{"=heading": text, "figure": -1.5} for text in told_as]
+    told = list(csv.DictReader(io.StringIO(as_csv(rows).decode(), newline="")))
+    assert [row["'=heading"] for row in told] == list(told_as.values())
+    assert {row["figure"] for row in told} == {"-1.5"}, "figures stay figures"
+
+
+def test_an_export_is_of_one_moment(review, tmp_path, monkeypatch):
+    """Another reader goes on while the figures are made."""
+    made = export_module.results
+
+    def slowly(*args, **options):
+        found = made(*args, **options)
+        with ReviewFile.open(review.path) as other:
+            other.record("ann", 1, "decision", "exclude")
+            other.record("zoe", 1, "flag", value=True)
+        return found
+
+    monkeypatch.setattr(export_module, "results", slowly)
+    exported = export_results(review, tmp_path / "out", pictures=False)
+    verdicts = _rows(exported.folder / "verdicts.csv")
+    history = _rows(exported.folder / "history.csv")
+    decisions = _rows(exported.folder / "decisions.csv")
+    assert "zoe" not in {row["reader"] for row in verdicts + history}
+    item = review.item(1)
+    row = next(r for r in decisions if (r["case"], r["organ"]) == (item.case, item.target))
+    assert row["decision"] == "use"
+    assert ("1", '"exclude"') not in {(r["item"], r["value"]) for r in history}
+    assert review.verdict("ann", 1).decision == "exclude", "it was recorded all the same"
 
 
 def test_parquet_says_the_same_as_csv(exported):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +153,23 @@ def test_the_last_corrected_copy_of_those_who_say_use_counts(folder):
         assert (found.decision, found.edit, found.readers) == ("rough", None, ("ann", "bob", "cyd"))
 
 
+def test_who_looks_in_again_changes_neither_the_copy_nor_the_mask_that_was_judged(folder, table):
+    with make(folder, items(folder, "ab")) as review:
+        correct(review, "ann", 1, (0, 0, 0))
+        say(review, "ann", 1, "use")
+        last = correct(review, "bob", 1)
+        say(review, "bob", 1, "use")
+        say(review, "ann", 2, "use")
+        write_volume(folder / "b_seg.nii.gz", np.ones(SHAPE, np.uint8), GRID, overwrite=True)
+        for number in (1, 2):
+            seen = mask_sha256(review.item(number))
+            review.record("ann", number, "opened", None, mask_sha256=seen)
+        assert decided(review)["a", "heart"].edit == last
+    _, b, *_ = reviewed_cases(table, review.path).cases
+    with pytest.raises(OrganError, match="is not the one that was reviewed"):
+        b.organs()
+
+
 def test_who_adjudicates_wins(folder):
     with make(folder, items(folder, "ab"), "first") as first:
         for number in (1, 2):
@@ -294,6 +314,34 @@ def test_a_mask_that_came_after_the_review_is_refused(folder, table):
     assert b.organs().mask(["heart"]).all()  # which nobody has judged
 
 
+def test_what_the_review_cannot_answer_for_is_said(folder, table):
+    """Another version of the masks, cases that were never in the work list, and the reverse."""
+    with make(folder, items(folder, "ab")) as review:
+        say(review, "ann", 1, "use")
+        say(review, "ann", 2, "exclude")
+    masks = folder / "second_version.nii.gz"
+    masks.write_bytes((folder / "a_seg.nii.gz").read_bytes())
+    a, _, c, d = table.cases
+    found = reviewed_cases(replace(table, cases=(replace(a, masks_path=masks), c, d)), review.path)
+    assert found.notes[-3:] == (
+        (
+            "Masks that were agreed to and are not the files that the table names: 1. Whether "
+            "those are the same was not looked at."
+        ),
+        "Cases of the table that are not in the review, and stay as drawn: 2 (c, d).",
+        "Cases of the review that are not in the table: 1 (b).",
+    )
+
+
+def test_a_review_that_another_program_changed_is_not_trained_on(folder, table):
+    with make(folder, items(folder, "a")) as review:
+        say(review, "ann", 1, "exclude")
+    with closing(sqlite3.connect(review.path)) as other, other:
+        other.execute("UPDATE verdicts SET decision = 'use'")
+    with pytest.raises(ReviewError, match="against the events"):
+        reviewed_cases(table, review.path)
+
+
 def test_a_case_without_masks_gets_the_corrected_one(folder, table):
     with make(folder, items(folder, "a")) as review:
         correct(review, "ann", 1)
@@ -357,4 +405,4 @@ def test_an_organ_without_a_rough_region_takes_its_case_with_it(folder, table):
         review.record("ann", 1, "done", value=True)
     kept = reviewed_cases(table, review.path)
     assert names(kept) == ["b", "c", "d"]
-    assert "1 without a region to take for a rough aorta (a)" in kept.notes[-1]
+    assert "1 without a region to take for a rough aorta (a)" in kept.notes[-2]

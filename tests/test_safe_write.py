@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from napari_hirescam import safe_write
-from napari_hirescam.safe_write import Section, replace_file, require_writable, write_file
+from napari_hirescam.safe_write import (
+    Section,
+    remove_leftovers,
+    replace_file,
+    require_writable,
+    write_file,
+)
 
 OLD, NEW = b"the old file", b"the new file, which is longer"
 
@@ -160,3 +166,13 @@ def test_a_program_that_is_killed_half_way_leaves_nothing_under_the_name(tmp_pat
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 9
     assert not path.exists()
+
+
+def test_what_a_killed_program_left_goes_after_a_day_and_nothing_else(tmp_path):
+    names = (".mask.nii.gz.0a1b.part", ".mask.nii.gz.2c3d.part", "mask.part", ".hidden")
+    for name in names:
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (0, 0))
+    os.utime(tmp_path / names[1])  # somebody is writing it now
+    remove_leftovers(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names[1:])

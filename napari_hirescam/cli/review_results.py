@@ -112,7 +112,7 @@ def agree_command(
         from napari_hirescam.review.review_file import ReviewFile
 
         require_agreement_packages()
-        with ReviewFile.open(review, read_only=True) as opened:
+        with ReviewFile.open(review, read_only=True) as file, file.snapshot() as opened:
             with progress_bar(console, "Measuring agreement") as tell:
                 found = results(opened, reader, edits=False, progress=tell)
             differing = disagreements(opened, least, readers=reader)

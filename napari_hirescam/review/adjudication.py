@@ -11,12 +11,14 @@ from pathlib import Path
 
 from napari_hirescam.errors import ReviewError
 from napari_hirescam.review.asked import by_item_and_reader
+from napari_hirescam.review.database import is_there
 from napari_hirescam.review.edited_masks import edits_folder
 from napari_hirescam.review.event import Edit, Verdict
 from napari_hirescam.review.form import Blinding
 from napari_hirescam.review.item import Item
 from napari_hirescam.review.results import known_readers
 from napari_hirescam.review.review_file import ReviewFile
+from napari_hirescam.review.stored_review import StoredReview
 from napari_hirescam.review.words import DECISION_WORDS, verdict_words
 from napari_hirescam.safe_write import Section, write_file
 
@@ -60,7 +62,7 @@ class Disagreement:
 
 
 def disagreements(
-    review: ReviewFile, least: int = LEAST, *, readers: Iterable[str] | None = None
+    review: StoredReview, least: int = LEAST, *, readers: Iterable[str] | None = None
 ) -> tuple[Disagreement, ...]:
     """List the items that two readers have finished and judged differently, in the list's order.
 
@@ -106,7 +108,7 @@ def disagreements(
 
 
 def adjudication_review(
-    review: ReviewFile,
+    review: StoredReview,
     path: str | Path,
     *,
     least: int = LEAST,
@@ -133,7 +135,7 @@ def adjudication_review(
         There is nothing to settle, an edited mask is not there, or the file cannot be written.
     """
     file = Path(path)
-    if file.exists():
+    if is_there(file):
         raise ReviewError(file, "there is a file of this name", "Choose another name")
     found = disagreements(review, least, readers=readers)
     if not found:

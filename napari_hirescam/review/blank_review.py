@@ -28,7 +28,7 @@ def write_blank(file: Path, plan: Plan, items: Sequence[Item]) -> None:
     answers.require_items(items, file)
     if not file.parent.is_dir():
         raise ReviewError(file, "its folder is not there", "make the folder, or choose another")
-    if file.exists():
+    if database.is_there(file):
         raise _is_there(file)
     database.require_no_leftovers(file)
     part = file.with_name(f".{file.name[:60]}.{uuid.uuid4().hex}.part")

@@ -19,6 +19,11 @@ from napari_hirescam.review.network_drive import network_drive
 #: How long another writer is waited for.
 PATIENCE_S = 15.0
 
+_DAMAGED = (
+    "it is damaged",
+    "restore it from a copy, or see what `sqlite3 FILE .recover` brings back",
+)
+
 _T = TypeVar("_T")
 
 
@@ -187,6 +192,9 @@ def plain_faults(
         raise  # ours, not the file's: it was closed before
     except sqlite3.Error as exc:
         raise ReviewError(file, *_words(exc, kind, who)) from exc
+    except UnicodeDecodeError as exc:
+        # SQLite quotes what it cannot understand, and Python cannot read the quotation.
+        raise ReviewError(file, *_DAMAGED) from exc
 
 
 def _words(exc: sqlite3.Error, kind: str, who: Callable[[], str]) -> tuple[str, str]:
@@ -210,10 +218,7 @@ def _words(exc: sqlite3.Error, kind: str, who: Callable[[], str]) -> tuple[str, 
         case "SQLITE_NOTADB":
             return f"this is not {kind}", "choose a file that was made as one"
         case "SQLITE_CORRUPT":
-            return (
-                "it is damaged",
-                "restore it from a copy, or see what `sqlite3 FILE .recover` brings back",
-            )
+            return _DAMAGED
         case "SQLITE_IOERR":
             return f"the drive failed: {exc}", "see that the drive is there, and save again"
     return f"it cannot be read as {kind}: {exc}", "restore it from a copy"
@@ -253,6 +258,22 @@ def require_in_place(file: Path, before: tuple[int, int]) -> None:
         )
 
 
+def is_there(file: Path) -> bool:
+    """Whether there is anything of this name.
+
+    Raises
+    ------
+    ReviewError
+        It is no name that this system can have: too long, say.
+    """
+    try:
+        return file.exists()
+    except OSError as exc:
+        raise ReviewError(
+            file, f"it cannot be looked for: {exc.strerror}", "choose another name"
+        ) from exc
+
+
 def require_no_leftovers(file: Path) -> None:
     """See that no log of an earlier database of this name is there: SQLite would replay it.
 
@@ -263,7 +284,7 @@ def require_no_leftovers(file: Path) -> None:
     """
     for end in ("-wal", "-journal"):
         log = _beside(file, end)
-        if log.exists():
+        if is_there(log):
             raise ReviewError(
                 log,
                 "this is the log of an earlier file of the same name, which is gone",

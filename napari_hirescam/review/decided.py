@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from napari_hirescam.errors import ReviewError
-from napari_hirescam.review.event import Edit, Verdict
+from napari_hirescam.review.event import Edit, Event, Verdict
 from napari_hirescam.review.form import DECISIONS, Decision
-from napari_hirescam.review.review_file import ReviewFile
+from napari_hirescam.review.stored_review import StoredReview
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Decided:
     unreadable
         Why a reader could not see it, if nobody decided; else empty.
     mask_sha256
-        Of the mask that they saw; empty if it is not known.
+        Of the mask that the last of them saw who decided so; empty if it is not known.
     """
 
     decision: Decision | None
@@ -40,7 +40,7 @@ class Decided:
     mask_sha256: str = ""
 
 
-def decided(*reviews: ReviewFile, rule: str = "strictest") -> Mapping[tuple[str, str], Decided]:
+def decided(*reviews: StoredReview, rule: str = "strictest") -> Mapping[tuple[str, str], Decided]:
     """Settle what becomes of every mask of one or several reviews.
 
     Only finished items ("done") count. Hidden repeats decide nothing: they measure the reader.
@@ -87,11 +87,13 @@ def decided(*reviews: ReviewFile, rule: str = "strictest") -> Mapping[tuple[str,
 class _Answer:
     """What one reader said of one mask, in one review."""
 
-    review: ReviewFile
     verdict: Verdict
+    # Looking in again says nothing, and counts neither as later nor as another mask.
+    said: Event | None
+    edited: Event | None
 
 
-def _answers(reviews: Sequence[ReviewFile]) -> dict[tuple[str, str], list[_Answer]]:
+def _answers(reviews: Sequence[StoredReview]) -> dict[tuple[str, str], list[_Answer]]:
     """(case, organ) -> who said what; empty lists for what nobody touched."""
     answers: dict[tuple[str, str], list[_Answer]] = {}
     for review in reviews:
@@ -102,9 +104,12 @@ def _answers(reviews: Sequence[ReviewFile]) -> dict[tuple[str, str], list[_Answe
         }
         for key in keys.values():
             answers.setdefault(key, [])
+        said = review.last_events("rating", "decision", "done")
+        edited = review.last_events("edit")
         for verdict in review.verdicts():
             if verdict.item in keys:
-                answers[keys[verdict.item]].append(_Answer(review, verdict))
+                at = verdict.item, verdict.reader
+                answers[keys[verdict.item]].append(_Answer(verdict, said.get(at), edited.get(at)))
     return answers
 
 
@@ -129,29 +134,23 @@ def _one_of(final: Sequence[_Answer], rule: str) -> Decided:
     often = Counter(decisions)
     most = max(often.values()) if rule == "majority" else 0
     decision = max((one for one, times in often.items() if times >= most), key=DECISIONS.index)
-    behind = sorted(
-        (one for one in final if one.verdict.decision == decision), key=_when, reverse=True
-    )
-    edits = [one.verdict.edit for one in behind if one.verdict.edit is not None]
+    behind = [one for one in final if one.verdict.decision == decision]
+    edited = [one for one in behind if one.verdict.edit is not None]
+    last_edited = max(edited, key=lambda one: _when(one.edited), default=None)
+    last_said = max(behind, key=lambda one: _when(one.said)).said
     return Decided(
         decision=decision,
-        edit=edits[0] if edits and decision == "use" else None,
+        edit=last_edited.verdict.edit if last_edited is not None and decision == "use" else None,
         readers=tuple(sorted({one.verdict.reader for one in final})),
-        mask_sha256=_mask_seen(behind[0]),
+        mask_sha256=last_said.mask_sha256 if last_said is not None else "",
     )
 
 
-def _when(answer: _Answer) -> float:
-    return answer.verdict.last.timestamp() if answer.verdict.last is not None else 0.0
+def _when(event: Event | None) -> tuple[float, int]:
+    return (event.time.timestamp(), event.number) if event is not None else (0.0, 0)
 
 
-def _mask_seen(answer: _Answer) -> str:
-    """SHA-256 of the mask that the reader saw last."""
-    events = answer.review.history(answer.verdict.item, answer.verdict.reader)
-    return next((one.mask_sha256 for one in reversed(events) if one.mask_sha256), "")
-
-
-def _require_reader(reviews: Sequence[ReviewFile], rule: str) -> None:
+def _require_reader(reviews: Sequence[StoredReview], rule: str) -> None:
     known = sorted({reader for review in reviews for reader in review.readers})
     if rule not in ("strictest", "majority", *known):
         raise ReviewError(
@@ -161,7 +160,7 @@ def _require_reader(reviews: Sequence[ReviewFile], rule: str) -> None:
         )
 
 
-def _depth(review: ReviewFile, reviews: Sequence[ReviewFile]) -> int:
+def _depth(review: StoredReview, reviews: Sequence[StoredReview]) -> int:
     """How many adjudications lie below one; of one that goes round in a circle, all."""
     depth = 0
     settled = review.plan.adjudicates

@@ -23,7 +23,7 @@ from napari_hirescam.review.editing.change import Mask, StopCallback, as_bool, c
 from napari_hirescam.review.event import Edit
 from napari_hirescam.review.item import Item
 from napari_hirescam.review.review_file import ReviewFile
-from napari_hirescam.safe_write import require_writable
+from napari_hirescam.safe_write import remove_leftovers, require_writable
 from napari_hirescam.source import Segment
 from napari_hirescam.volume import Volume
 
@@ -95,6 +95,7 @@ def write_edit(
     folder = edits_folder(review)
     try:
         require_writable(folder)
+        remove_leftovers(folder)
     except OSError as exc:
         raise ReviewError(
             folder,

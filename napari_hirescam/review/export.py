@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from napari_hirescam.review.case_names import CaseNames
 from napari_hirescam.review.decided import decided
 from napari_hirescam.review.progress_part import WHOLE, part_of
 from napari_hirescam.review.results import Results, known_readers, results
-from napari_hirescam.review.review_file import ReviewFile
+from napari_hirescam.review.stored_review import StoredReview
 from napari_hirescam.safe_write import Section, write_file
 
 REPORT = "report.html"
@@ -53,12 +54,12 @@ class Exported:
 
 
 def export_results(
-    review: ReviewFile,
+    review: StoredReview,
     folder: str | Path,
     *,
     readers: Iterable[str] | None = None,
     rule: str = "strictest",
-    settled_by: ReviewFile | None = None,
+    settled_by: StoredReview | None = None,
     pictures: bool = True,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -66,7 +67,8 @@ def export_results(
 ) -> Exported:
     """Write tables (CSV, and Parquet where it is installed) and the report (HTML).
 
-    All contents are made before the first file is touched; each is whole or not there.
+    All contents are made before the first file is touched; each is whole or not there. They are
+    of one moment: what readers say while they are made is not in them.
 
     Parameters
     ----------
@@ -96,18 +98,22 @@ def export_results(
     Cancelled
         If `should_stop` answered True; nothing was written.
     """
-    chosen = known_readers(review, readers)
-    if not chosen:
-        raise ReviewError(review.path, "nobody has begun", "Export it once somebody has answered")
-    folder = require_results_folder(Path(folder), NAMES, overwrite=overwrite)
-    found = results(
-        review,
-        chosen,
-        progress=part_of(progress, 0, _RESULTS_SHARE),
-        should_stop=should_stop,
-    )
-    names = CaseNames(review.plan, found.items)
-    made, notes = _tables(review, found, names, rule, settled_by)
+    with ExitStack() as stack:
+        now = stack.enter_context(review.snapshot())
+        settling = None if settled_by is None else stack.enter_context(settled_by.snapshot())
+        chosen = known_readers(now, readers)
+        if not chosen:
+            raise ReviewError(now.path, "nobody has begun", "Export it once somebody has answered")
+        folder = require_results_folder(Path(folder), NAMES, overwrite=overwrite)
+        found = results(
+            now,
+            chosen,
+            progress=part_of(progress, 0, _RESULTS_SHARE),
+            should_stop=should_stop,
+        )
+        names = CaseNames(now.plan, found.items)
+        made, notes = _tables(now, found, names, rule, settling)
+        differing = disagreements(now, readers=chosen)
     notes = [*found.notes, *notes]
     contents = {f"{table}.csv": tables.as_csv(rows) for table, rows in made.items() if rows}
     if _missing("pandas", "pyarrow"):
@@ -125,7 +131,7 @@ def export_results(
         page = report_page(
             found,
             names,
-            disagreements(review, readers=chosen),
+            differing,
             review_file=review.path.name,
             pictures=pictures,
             progress=part_of(progress, _RESULTS_SHARE, _PICTURES_SHARE),
@@ -141,11 +147,11 @@ def export_results(
 
 
 def _tables(
-    review: ReviewFile,
+    review: StoredReview,
     found: Results,
     names: CaseNames,
     rule: str,
-    settled_by: ReviewFile | None,
+    settled_by: StoredReview | None,
 ) -> tuple[dict[str, tables.Rows], list[str]]:
     notes = []
     touched = sorted({verdict.item for verdict in found.verdicts})

@@ -18,6 +18,9 @@ from napari_hirescam.review.form import DECISIONS, Form
 from napari_hirescam.review.item import Item, MaskFacts
 from napari_hirescam.review.results import Results
 
+#: What a spreadsheet takes for the beginning of one; those it passes over in front included.
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")
+
 #: A table: every row has the same columns; None is an empty cell.
 Rows = list[dict[str, Any]]
 
@@ -192,11 +195,14 @@ def edit_rows(edits: Iterable[EditComparison], names: CaseNames) -> Rows:
 
 
 def as_csv(rows: Rows) -> bytes:
-    """Write rows as CSV: UTF-8, a line feed after each, floats in full, NaN as an empty cell."""
+    """Write rows as CSV: UTF-8, a line feed after each, floats in full, NaN as an empty cell.
+
+    Text that a spreadsheet would take for a formula has an apostrophe in front.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({column: _cell(value) for column, value in row.items()} for row in rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_cell, rows[0]))
+    writer.writerows(map(_cell, row.values()) for row in rows)
     return text.getvalue().encode()
 
 
@@ -221,6 +227,9 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, str):
+        text = value.replace("\r\n", "\n").replace("\r", "\n")  # which are not quoted
+        return f"'{text}" if text.startswith(_FORMULA) else text
     return repr(value) if isinstance(value, float) else value
 
 

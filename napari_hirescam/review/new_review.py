@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from napari_hirescam.errors import Cancelled, ReviewError
 from napari_hirescam.review.answers import require_plan
+from napari_hirescam.review.database import is_there
 from napari_hirescam.review.form import Plan
 from napari_hirescam.review.item import Item, MaskFacts
 from napari_hirescam.review.review_file import ReviewFile
@@ -192,7 +193,7 @@ def _cores() -> int:
 
 
 def _refuse_place(place: Path) -> None:
-    if place.exists():
+    if is_there(place):
         raise ReviewError(place, "there is a file of this name", "Choose another name")
     if not place.parent.is_dir():
         raise ReviewError(place, "its folder is not there", "Make the folder, or choose another")

@@ -16,7 +16,7 @@ from napari_hirescam.review.item import Item
 from napari_hirescam.review.progress_part import WHOLE, part_of
 from napari_hirescam.review.reader_agreement import AgreementFigure, agreement_figures
 from napari_hirescam.review.reader_counts import ReaderCount, reader_counts
-from napari_hirescam.review.review_file import ReviewFile
+from napari_hirescam.review.stored_review import StoredReview
 
 _INSTALL = 'install with: pip install "napari-hirescam[review]"'
 # Of the progress: figures take seconds, reading CTs for their edited masks minutes.
@@ -65,7 +65,7 @@ class Results:
 
 
 def results(
-    review: ReviewFile,
+    review: StoredReview,
     readers: Iterable[str] | None = None,
     *,
     edits: bool = True,
@@ -148,7 +148,7 @@ def results(
     )
 
 
-def known_readers(review: ReviewFile, readers: Iterable[str] | None) -> tuple[str, ...]:
+def known_readers(review: StoredReview, readers: Iterable[str] | None) -> tuple[str, ...]:
     """Return the readers that were asked for, by name, or all.
 
     Raises

@@ -82,7 +82,7 @@ class ReviewFile(StoredReview):
             Seconds that another writer is waited for.
         """
         file = Path(path).resolve()
-        if not file.is_file():
+        if not (database.is_there(file) and file.is_file()):
             raise ReviewError(file, "there is no such file", "see where the review lies")
         if not read_only and not all(os.access(place, os.W_OK) for place in (file, file.parent)):
             raise ReviewError(

@@ -128,7 +128,7 @@ class ReviewedCase(Case):
     def _refuse_changed(self) -> None:
         """Refuse a mask that came into the place of the one that was judged."""
         for organ, (item, sha256) in self.seen.items():
-            if item.mask is None or not _holds(self._base, item):
+            if item.mask is None or not _reads_judged_mask(self._base, item):
                 continue
             if mask_sha256(item) != sha256:
                 raise OrganError(
@@ -138,7 +138,13 @@ class ReviewedCase(Case):
                 )
 
 
-def _holds(case: Case, item: Item) -> bool:
+def reads_another_mask(case: Case, item: Item) -> bool:
+    """Say whether a case has a mask that is not the file that was judged."""
+    has_own = isinstance(case, FileCase) and case.masks_path is not None
+    return has_own and not _reads_judged_mask(case, item)
+
+
+def _reads_judged_mask(case: Case, item: Item) -> bool:
     """Say whether the mask that was judged is the file that the case reads."""
     if not isinstance(case, FileCase) or case.masks_path is None or item.mask is None:
         return False

@@ -15,7 +15,7 @@ from napari_hirescam.organs.partition import VALUES
 from napari_hirescam.review.decided import Decided, decided
 from napari_hirescam.review.item import Item
 from napari_hirescam.review.review_file import ReviewFile
-from napari_hirescam.review.reviewed_case import ReviewedCase
+from napari_hirescam.review.reviewed_case import ReviewedCase, reads_another_mask
 
 _MOST_NAMED = 5
 
@@ -51,11 +51,15 @@ def reviewed_cases(
     Raises
     ------
     ReviewError
-        A review cannot be opened, has no such reader or no case of the table, or leaves none.
+        A review cannot be opened, is damaged, has no such reader or no case of the table, or
+        leaves none.
     """
     paths = [review] if isinstance(review, (str, Path)) else list(review)
     with ExitStack() as stack:
-        opened = [stack.enter_context(ReviewFile.open(path, read_only=True)) for path in paths]
+        files = [stack.enter_context(ReviewFile.open(path, read_only=True)) for path in paths]
+        opened = [stack.enter_context(file.snapshot()) for file in files]
+        for one in opened:
+            one.verify()
         if not opened:
             raise ReviewError("reviewed", "no review is named", "Name its file")
         found = decided(*opened, rule=rule)
@@ -88,8 +92,9 @@ def reviewed_cases(
         raise ReviewError(
             paths[0], f"it leaves no case of {table.name}: {tally.reasons()}", "Review more cases"
         )
-    others = len(set(by_case) - {case.name for case in table.cases})
-    return replace(table, cases=tuple(cases), notes=(*table.notes, *tally.notes(others)))
+    known = {case.name for case in table.cases}
+    notes = tally.notes(sorted(known - set(by_case)), sorted(set(by_case) - known), unreviewed)
+    return replace(table, cases=tuple(cases), notes=(*table.notes, *notes))
 
 
 def _why_it_leaves(
@@ -131,6 +136,7 @@ def _as_reviewed(
             edits[name] = what.edit
         elif what.mask_sha256:
             seen[name] = (items[case.name, organ], what.mask_sha256)
+            tally.elsewhere += reads_another_mask(case, items[case.name, organ])
     tally.rough += len(rough)
     tally.corrected += len(edits)
     if not (edits or rough or seen):
@@ -154,7 +160,7 @@ class _Tally:
     def __init__(self, reviews: str, n_cases: int) -> None:
         self.reviews, self.n_cases = reviews, n_cases
         self.why: dict[str, list[str]] = {}
-        self.rough = self.corrected = self.undecided = self.unreadable = 0
+        self.rough = self.corrected = self.undecided = self.unreadable = self.elsewhere = 0
 
     def leaves(self, case: str, why: str) -> None:
         """Count a case that leaves."""
@@ -164,12 +170,24 @@ class _Tally:
         """How many leave for what, and some of their names."""
         told = []
         for why, names in self.why.items():
-            more = ", ..." if len(names) > _MOST_NAMED else ""
-            told.append(f"{len(names)} {why} ({', '.join(names[:_MOST_NAMED])}{more})")
+            told.append(f"{len(names)} {why} ({_some(names)})")
         return "; ".join(told)
 
-    def notes(self, others: int) -> tuple[str, ...]:
-        """What the user should know, one sentence each."""
+    def notes(
+        self,
+        unknown: Sequence[str],
+        others: Sequence[str],
+        unreviewed: Literal["keep", "leave"],
+    ) -> tuple[str, ...]:
+        """What the user should know, one sentence each.
+
+        Parameters
+        ----------
+        unknown, others
+            Cases that only the table, and only the review, tells of.
+        unreviewed
+            What becomes of the former.
+        """
         leaving = sum(map(len, self.why.values()))
         notes = [
             f"By {self.reviews}, {leaving} of {self.n_cases} cases leave"
@@ -184,9 +202,25 @@ class _Tally:
             count = f"{self.undecided} masks" if self.undecided > 1 else "A mask"
             stay = "stay" if self.undecided > 1 else "stays"
             notes.append(f"{count} that nobody finished deciding on{unreadable} {stay} as drawn.")
+        if self.elsewhere:
+            notes.append(
+                "Masks that were agreed to and are not the files that the table names: "
+                f"{self.elsewhere}. Whether those are the same was not looked at."
+            )
+        if unknown and unreviewed == "keep":
+            notes.append(
+                "Cases of the table that are not in the review, and stay as drawn: "
+                f"{len(unknown)} ({_some(unknown)})."
+            )
         if others:
-            notes.append(f"The review tells of {others} more cases, which are not in the table.")
+            notes.append(
+                f"Cases of the review that are not in the table: {len(others)} ({_some(others)})."
+            )
         return tuple(notes)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
 
 
 def _masks(count: int) -> str:

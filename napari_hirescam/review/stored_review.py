@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from napari_hirescam.errors import ReviewError
 from napari_hirescam.review import answers, database, schema
 from napari_hirescam.review import stored_rows as stored
-from napari_hirescam.review.event import Event, Verdict
+from napari_hirescam.review.event import Event, EventKind, Verdict
 from napari_hirescam.review.form import Plan
 from napari_hirescam.review.item import Item, MaskFacts
 from napari_hirescam.review.list_rows import (
@@ -150,12 +150,39 @@ class StoredReview:
         every = self._made(stored.event_from_row, query, (item,))
         return [event for event in every if name is None or event.reader == name]
 
+    def last_events(self, *kinds: EventKind) -> dict[tuple[int, str], Event]:
+        """The last event of certain kinds, by item and reader."""
+        marks = ", ".join("?" * len(kinds))
+        query = (
+            f"SELECT {stored.EVENT_COLUMNS} FROM events WHERE number IN "  # noqa: S608
+            f"(SELECT max(number) FROM events WHERE kind IN ({marks}) GROUP BY item, reader)"
+        )
+        found = self._made(stored.event_from_row, query, kinds)
+        return {(event.item, event.reader): event for event in found}
+
     def facts(self, item: int) -> MaskFacts | None:
         """What the automatic checks found; None if they were not run."""
         query = "SELECT volume_ml, surface_cm2, mean_hu, findings, notes FROM facts WHERE item = ?"
         for facts in self._made(stored.facts_from_row, query, (item,)):
             return facts
         return None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[StoredReview]:
+        """Give a copy of what is there at this moment, whatever others write meanwhile.
+
+        It is in memory: nobody has to wait for who reads it for long.
+        """
+        with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
+            with self._reading():
+                # Begun by reading, so that a writer is waited for as everywhere.
+                self._connection.execute("BEGIN")
+                try:
+                    self._connection.execute("SELECT count(*) FROM plan").fetchone()
+                    self._connection.backup(copy)
+                finally:
+                    self._connection.execute("ROLLBACK")
+            yield StoredReview(self._path, copy, self._plan, self._notes)
 
     def verify(self) -> None:
         """Read the whole file, and see that what holds now is what the events say.
