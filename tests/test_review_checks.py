@@ -241,6 +241,12 @@ class TestShape:
         assert "neck" in found.words
         assert near(found, [30, 50, 90])
 
+    def test_what_lies_apart_hangs_on_nothing(self) -> None:
+        island = ball(np.array([12, 40, 100]), 18)
+        assert "leak" not in alarms(check(LIVER | island))
+        domes = ball(np.array([0, 50, 30]), 40) | ball(np.array([0, 50, 90]), 25)
+        assert "leak" not in alarms(check(domes))
+
     def test_a_tube_is_never_as_wide_as_a_lump(self) -> None:
         tube = np.zeros(SHAPE, bool)
         tube[:, 46:54, 66:74] = True

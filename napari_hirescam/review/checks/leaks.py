@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from napari_hirescam.organs.organ_map import BoolArray
-from napari_hirescam.review.checks.subject import Subject, finding, ml_text, spot
+from napari_hirescam.review.checks.subject import Floats, Subject, finding, ml_text, spot
 from napari_hirescam.review.item import CheckFinding
 
 _AIRWAY_ML = 3.0
@@ -92,7 +92,7 @@ def check_outgrowth(subject: Subject) -> Iterator[CheckFinding]:
     anatomy = subject.anatomy
     if anatomy is None or anatomy.form != "compact":
         return
-    depth = subject.depth_mm
+    depth = _of_main_piece(subject)
     for neck in _NECKS_MM:
         subject.tick()
         if neck > 0.5 * float(depth.max()):
@@ -116,6 +116,19 @@ def check_outgrowth(subject: Subject) -> Iterator[CheckFinding]:
             place = subject.place_of_block(spot(labels == k))
             yield finding("leak", words, 0.35 + ml / subject.volume_ml, place)
             return
+
+
+def _of_main_piece(subject: Subject) -> Floats:
+    """Depth within the largest piece: what lies apart from it hangs on nothing."""
+    from scipy import ndimage
+
+    labels, n = ndimage.label(subject.coarse, np.ones((3, 3, 3)))
+    if n == 1:
+        return subject.depth_mm
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    found: Floats = np.where(labels == sizes.argmax(), subject.depth_mm, np.float32(0))
+    return found
 
 
 def check_widening(subject: Subject) -> Iterator[CheckFinding]:
