@@ -5,7 +5,7 @@ function takes the spacing of the voxels. All return an :class:`Edited`: a new m
 :class:`Change` that leads to it and back.
 """
 
-from napari_hirescam.review.editing.change import Change, Edited, UndoStack, change_between
+from napari_hirescam.review.editing.change import Change, Edited, change_between
 from napari_hirescam.review.editing.combining import add, keep_common, subtract, within_hu
 from napari_hirescam.review.editing.islands import fill_holes, keep_largest, remove_small
 from napari_hirescam.review.editing.outlines import grow, shrink, smooth
@@ -14,7 +14,6 @@ from napari_hirescam.review.editing.slices import empty_gaps, interpolate
 __all__ = [
     "Change",
     "Edited",
-    "UndoStack",
     "add",
     "change_between",
     "empty_gaps",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -207,52 +206,3 @@ def check_stop(should_stop: StopCallback | None) -> None:
     """Raise :class:`Cancelled` if the caller no longer wants the result."""
     if should_stop is not None and should_stop():
         raise Cancelled("editing was stopped")
-
-
-@dataclass(eq=False)
-class UndoStack:
-    """Changes that can be taken back and made again, in bounded memory.
-
-    Parameters
-    ----------
-    most_bytes
-        When more is held, the oldest changes are forgotten; the last one is always kept.
-    """
-
-    most_bytes: int = 256 * 2**20
-    _done: deque[Change] = field(default_factory=deque, init=False, repr=False)
-    _undone: list[Change] = field(default_factory=list, init=False, repr=False)
-
-    def __len__(self) -> int:
-        """How many changes can be taken back."""
-        return len(self._done)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the changes take."""
-        return sum(change.nbytes for change in (*self._done, *self._undone))
-
-    def push(self, change: Change) -> None:
-        """Take note of a change that was made; those that were taken back are forgotten."""
-        if not change:
-            return
-        self._undone.clear()
-        self._done.append(change)
-        while self.nbytes > self.most_bytes and len(self._done) > 1:
-            self._done.popleft()
-
-    def undo(self, mask: Mask) -> Change | None:
-        """Take the last change back, in place; None if there is none."""
-        if not self._done:
-            return None
-        self._done[-1].undo(mask)
-        self._undone.append(self._done.pop())
-        return self._undone[-1]
-
-    def redo(self, mask: Mask) -> Change | None:
-        """Make the change again that was taken back last, in place; None if there is none."""
-        if not self._undone:
-            return None
-        self._undone[-1].redo(mask)
-        self._done.append(self._undone.pop())
-        return self._done[-1]
