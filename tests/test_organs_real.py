@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from napari_hirescam import io
 from napari_hirescam.errors import OrganError
-from napari_hirescam.organs import find_organs
+from napari_hirescam.organs import OrganMap, find_organs
 from napari_hirescam.volume import Volume, scaling
 
 
@@ -17,6 +18,7 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
+@cache
 def whole_chest(shared_dir: Path, patient: str) -> tuple[Volume, np.ndarray]:
     """A scan and its lungs by threshold, which holds windpipe and bowel gas too."""
     with np.load(shared_dir / "data/covid_ct_md/covid_ct_md_5patients_128px.npz") as file:
@@ -28,10 +30,15 @@ def whole_chest(shared_dir: Path, patient: str) -> tuple[Volume, np.ndarray]:
     return Volume(np.ascontiguousarray(hu[::-1]), scaling(spacing), patient), mask[::-1]
 
 
+@cache
+def found(shared_dir: Path, patient: str) -> OrganMap:
+    return find_organs(whole_chest(shared_dir, patient)[0])
+
+
 @pytest.mark.parametrize("patient", ["normal001", "normal002"])
 def test_a_normal_chest_agrees_with_its_threshold(shared_dir: Path, patient: str) -> None:
-    ct, threshold = whole_chest(shared_dir, patient)
-    organs = find_organs(ct)
+    _, threshold = whole_chest(shared_dir, patient)
+    organs = found(shared_dir, patient)
     assert dice(organs.mask(["lungs"]), threshold) > 0.98
     assert organs.doubts == ()
     # The right lung is the larger one, and lies at the lower columns.
@@ -43,7 +50,7 @@ def test_a_normal_chest_agrees_with_its_threshold(shared_dir: Path, patient: str
 @pytest.mark.parametrize("patient", ["P001", "cap001", "cap002"])
 def test_a_sick_lung_is_more_than_its_threshold_finds(shared_dir: Path, patient: str) -> None:
     ct, threshold = whole_chest(shared_dir, patient)
-    lungs = find_organs(ct).mask(["lungs"])
+    lungs = found(shared_dir, patient).mask(["lungs"])
     assert dice(lungs, threshold) > 0.95
     # Denser than any rim that a threshold may take or leave.
     filled = ct.voxels >= -200
@@ -57,7 +64,7 @@ def test_a_scan_stored_upside_down_is_doubted(shared_dir: Path, patient: str) ->
     ct, _ = whole_chest(shared_dir, patient)
     over = Volume(np.flip(ct.voxels, (0, 2)).copy(), ct.affine, patient)
     assert any("upside down" in doubt for doubt in find_organs(over).doubts)
-    assert not any("upside down" in doubt for doubt in find_organs(ct).doubts)
+    assert not any("upside down" in doubt for doubt in found(shared_dir, patient).doubts)
 
 
 def test_the_bases_of_the_lungs_are_found_and_flagged(shared_dir: Path) -> None:
@@ -70,7 +77,7 @@ def test_the_bases_of_the_lungs_are_found_and_flagged(shared_dir: Path) -> None:
     assert any("begins below the tops of the lungs" in doubt for doubt in organs.doubts)
 
 
-@pytest.mark.parametrize("first", [8, 12, 30])
+@pytest.mark.parametrize("first", [8, 30])
 def test_the_abdomen_alone_is_refused(shared_dir: Path, first: int) -> None:
     ct = io.read_volume(shared_dir / "data/totalseg/example_ct.nii.gz")
     with pytest.raises(OrganError, match="no lung"):
