@@ -59,7 +59,7 @@ def test_a_sick_lung_is_more_than_its_threshold_finds(shared_dir: Path, patient:
     assert gained * np.prod(ct.spacing_mm) / 1000 > 10
 
 
-@pytest.mark.parametrize("patient", ["P001", "cap002", "normal001"])
+@pytest.mark.parametrize("patient", ["P001", "normal001"])
 def test_a_scan_stored_upside_down_is_doubted(shared_dir: Path, patient: str) -> None:
     ct, _ = whole_chest(shared_dir, patient)
     over = Volume(np.flip(ct.voxels, (0, 2)).copy(), ct.affine, patient)
