@@ -505,6 +505,8 @@ class TestItems:
             found = the("unreadable", check_item(bad))
             assert found.severity == 1
             assert found.place_mm is None
+            assert found.words.startswith(("the CT: ", "the mask: ", "the table of organs: "))
+            assert str(tmp_path) not in found.words
 
     def test_a_map_without_a_mask_has_no_findings(self, item: Item) -> None:
         facts = check_item(replace(item, kind="attention", mask=None))

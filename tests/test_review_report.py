@@ -299,7 +299,7 @@ def test_the_report_tells_figures_readers_and_what_to_settle(exported):
     ):
         assert heading in text
     # No CT lies there: the flagged item has no picture, and the report says so.
-    assert "Item 3 has no picture" in text
+    assert "Item 3 has no picture: the CT: there is no such file" in text
     assert "&lt;script" not in html
     assert html.count("data:image/png") == 3  # confusion, ratings, times
 
@@ -424,10 +424,15 @@ def test_edits_are_compared_with_the_original_and_each_other(edited, tmp_path):
 
 
 def test_an_edit_that_was_changed_or_lost_is_named_and_the_rest_goes_on(edited):
-    review, _ = edited
+    review, loaded = edited
     review.verdict("ann", 1).edit.file.unlink()
     found = results(review).edits
     assert [(each.second, bool(each.problem)) for each in found] == [("ann", True), ("ben", False)]
+    assert found[0].problem.startswith("the edited mask: ")
+    loaded.item.ct.unlink()
+    assert {each.problem for each in results(review).edits} == {
+        "the CT: there is no such file or folder. Check the path."
+    }
 
 
 def test_pictures_show_the_planes_that_hold_most_of_the_mask(edited):

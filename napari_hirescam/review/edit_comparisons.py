@@ -14,6 +14,7 @@ from napari_hirescam.review.comparing import Comparison, compare_masks
 from napari_hirescam.review.edited_masks import read_edit
 from napari_hirescam.review.item import Item
 from napari_hirescam.review.loading import LoadedItem, load_item
+from napari_hirescam.review.words import fault_words
 
 #: Stands for the mask that was judged, where a reader's name stands else.
 ORIGINAL = ""
@@ -75,7 +76,8 @@ def compare_edits(
         try:
             loaded = load_item(item, previous=loaded, should_stop=should_stop)
         except HirescamError as exc:
-            found += [EditComparison(item.number, ORIGINAL, who, None, str(exc)) for who in whose]
+            why = fault_words(item, exc)
+            found += [EditComparison(item.number, ORIGINAL, who, None, why) for who in whose]
             continue
         found += _of_item(loaded, verdict_of, whose, should_stop)
     if progress is not None and todo:
@@ -107,7 +109,8 @@ def _of_item(
         try:
             masks[reader] = read_edit(edit, loaded.ct)
         except HirescamError as exc:
-            found.append(EditComparison(number, ORIGINAL, reader, None, str(exc)))
+            why = fault_words(loaded.item, exc)
+            found.append(EditComparison(number, ORIGINAL, reader, None, why))
     for first, second in combinations(masks, 2):
         comparison = compare_masks(
             masks[first], masks[second], loaded.ct.spacing_mm, should_stop=should_stop

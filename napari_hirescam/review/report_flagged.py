@@ -11,7 +11,7 @@ from napari_hirescam.review.edited_masks import read_edit
 from napari_hirescam.review.loading import LoadedItem, load_item
 from napari_hirescam.review.report_pictures import picture
 from napari_hirescam.review.results import Results
-from napari_hirescam.review.words import verdict_words
+from napari_hirescam.review.words import fault_words, verdict_words
 
 #: So many flagged items are shown as pictures; a report of all of thousands would be no report.
 MOST_PICTURES = 24
@@ -48,7 +48,7 @@ def flagged_section(
             loaded = load_item(item, previous=loaded, should_stop=should_stop)
             figures[item.number] = _picture(results, loaded, names)
         except HirescamError as exc:
-            problems.append(f"Item {item.number} has no picture: {names.fault(str(exc))}")
+            problems.append(f"Item {item.number} has no picture: {fault_words(item, exc)}")
     text = " ".join(problems)
     if len(items) > len(shown):
         text = f"The first {len(shown)} of {len(items)}. {text}"

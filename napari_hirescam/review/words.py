@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from napari_hirescam.errors import HirescamError
 from napari_hirescam.review.event import Verdict
 from napari_hirescam.review.form import Decision, Form
 from napari_hirescam.review.item import Item
@@ -34,3 +37,22 @@ def verdict_words(item: Item, verdict: Verdict, form: Form) -> str:
     if verdict.comment:
         parts.append(f'"{verdict.comment}"')
     return "; ".join(parts) or "nothing yet"
+
+
+def fault_words(item: Item, error: HirescamError) -> str:
+    """Why an item cannot be shown, for all to read: files are often called after patients."""
+    return f"{faulty_part(item, error)}: {error.reason}. {error.remedy}."
+
+
+def faulty_part(item: Item, error: HirescamError) -> str:
+    """What of an item is at fault, without the file's name."""
+    subject, place = error.subject, Path(error.subject)
+    if subject == item.organ_table:
+        return "the table of organs"
+    if any(folder.name.endswith(".edits") for folder in place.parents):
+        return "the edited mask"
+    files = {"the CT": item.ct, "the mask": item.mask}
+    parts = [part for part, file in files.items() if file in (place, *place.parents)]
+    if not parts:
+        parts = [part for part, file in files.items() if file and file.name == subject]
+    return " or ".join(parts) or "a file of it"

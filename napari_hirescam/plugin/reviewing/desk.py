@@ -14,6 +14,7 @@ from napari_hirescam.plugin.reviewing.item_loader import ItemLoader
 from napari_hirescam.plugin.reviewing.item_page import ItemPage
 from napari_hirescam.plugin.reviewing.keys import ReviewKeys
 from napari_hirescam.plugin.reviewing.list_panel import ListPanel
+from napari_hirescam.review.words import fault_words
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -225,9 +226,10 @@ class Desk(QWidget):
         if self.sitting.item is None or item.number != self.sitting.item.number:
             return
         self.views.clear()
-        reason = str(error) if self.sitting.shows_names() else f"{error.reason}. {error.remedy}."
+        kept = fault_words(item, error)
+        reason = str(error) if self.sitting.shows_names() else kept
         self._unreadable_in_a_row += 1
-        self.sitting.say("unreadable", reason)
+        self.sitting.say("unreadable", kept)
         sentence = f"Item {item.number} cannot be read and was skipped. {reason}"
         number = self.sitting.next_open(item.number)
         if self._skips and number is not None:

@@ -14,6 +14,7 @@ from napari_hirescam.review.checks.scan import Scan, survey_scan, with_partition
 from napari_hirescam.review.checks.subject import finding
 from napari_hirescam.review.item import Item, MaskFacts
 from napari_hirescam.review.loading import CtKey, LoadedMask, ct_key, load_ct, load_mask
+from napari_hirescam.review.words import faulty_part
 
 Progress = Callable[[int, int], None]
 ShouldStop = Callable[[], bool]
@@ -141,7 +142,7 @@ class _Checker:
         check = "unreadable"
         if isinstance(error, OrganError) and item.mask is not None:
             check = "grid" if _can_be_read_alone(item) else "unreadable"
-        one = finding(check, f"{error.subject}: {error.reason}", 1.0)
+        one = finding(check, f"{faulty_part(item, error)}: {error.reason}", 1.0)
         return MaskFacts(_NAN, _NAN, _NAN, (one,))
 
 
