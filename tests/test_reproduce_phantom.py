@@ -164,6 +164,11 @@ class TestLead:
         assert "misses the bar" in text
         assert ": worse." in text
 
+    def test_a_fall_that_chance_explains_is_called_so(self, by_hand: Figures) -> None:
+        cost = {UNCONFOUNDED: Estimate(-0.01, -0.03, 0.02, 4)}
+        text = lead(replace(by_hand, auroc_gain=cost))
+        assert "lower, by no more than chance would do." in text
+
     def test_a_network_that_learned_nothing_is_no_rival(self) -> None:
         """The first seed's network without mask loss is dead; the gain is that of the second."""
         before = [measured({"a": 0.1, "b": 0.1}, SCORES), measured({"a": 0.4, "b": 0.6}, SCORES)]

@@ -24,7 +24,7 @@ def phantom(
     preset: Annotated[
         str,
         typer.Option(
-            "--preset", help="'full': about 27 minutes of one core; 'small': a tenth of it"
+            "--preset", help="'full': about half an hour of one core; 'small': a tenth of it"
         ),
     ] = "full",
     seeds: Annotated[

@@ -123,6 +123,8 @@ def lead(figures: Figures) -> str:
     reached = "reaches" if gain.value >= BAR else "misses"
     scores = [figures.auroc[UNCONFOUNDED, name, ""].mean.value for name in NETWORKS]
     held = "no worse" if cost.value >= 0 else "worse"
+    if cost.value < 0 < cost.high:
+        held = "lower, by no more than chance would do"
     return _failures(figures) + (
         f"The mask loss takes the mean OrganIoU (corrected) under HiResCAM from {before:.3f} to "
         f"{after:.3f}, {_percent(gain)}; this {reached} the bar of {BAR:+.0%}. {_silence(figures)}"
