@@ -146,7 +146,7 @@ def test_ten_cases_two_readers_edits_adjudication_export_and_training(reader, tm
 
     # The head of the group settles what they differ on.
     _begin(reader, "chair")
-    reader.press("Q", "Alt+S")
+    reader.press("Q", "Alt+I")
     settled = path.with_name(f"{path.stem}_settled.db")
     reader.qtbot.waitUntil(
         lambda: (

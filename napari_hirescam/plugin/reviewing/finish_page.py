@@ -53,7 +53,8 @@ class FinishPage(QWidget):
         self.settling = QLineEdit()
         self.settling.setToolTip("File of a new review: items that readers judged differently.")
         self.settling.returnPressed.connect(self.settle)
-        self.settle_button = QPushButton("&Settle differences")
+        # Alt+S, C and T are napari's own, and a key of two actions does neither.
+        self.settle_button = QPushButton("Settle d&ifferences")
         self.settle_button.setToolTip(
             "Items whose ratings differ by 2 or more, or whose decisions differ, as a review of "
             "their own that opens at once."
