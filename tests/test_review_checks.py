@@ -306,6 +306,17 @@ class TestSlices:
         assert found.place_mm is not None
         assert found.place_mm[0] == pytest.approx(ORIGIN[0] + 33 * 3)
 
+    @pytest.mark.parametrize(("slice_mm", "jumps"), [(3.0, True), (8.0, False)])
+    def test_between_thick_slices_an_outline_may_turn_back(
+        self, slice_mm: float, jumps: bool
+    ) -> None:
+        """Vertebrae and discs: from slice to slice 2 mm wider and narrower again."""
+        spine = np.zeros((12, 60, 60), bool)
+        spine[:, 15:45, 15:45] = True
+        spine[1::2, 14:46, 15:45] = True
+        ct = Volume(np.full(spine.shape, 40, np.int16), scaling((slice_mm, 1, 1)), "made up")
+        assert ("jagged" in alarms(check_mask(ct, spine, "some spine"))) is jumps
+
     def test_odd_area_by_hand(self) -> None:
         mask = np.zeros((3, 10, 10), bool)
         mask[0, :6, :6] = mask[2, :6, :6] = True

@@ -27,6 +27,8 @@ _TAKEN_BACK_OF_AREA = 0.04
 _MANY_SLICES = 5
 #: The same in a single slice, as a share of its area.
 _ODD_SLICE = 0.3
+#: From slices thicker than this, vertebrae and flat organs turn back by themselves: limits grow.
+_THICK_MM = 4.5
 _LARGE = 0.25
 
 
@@ -84,12 +86,13 @@ def check_jagged(subject: Subject) -> Iterator[CheckFinding]:
     share = odd / np.maximum(area, 1)
     large = area > _LARGE * area.max()
     worst = int(np.argmax(np.where(large, share, 0)))
+    thick = max(1.0, subject.spacing_mm[0] / _THICK_MM)
     many = (
         np.count_nonzero(area) >= _MANY_SLICES
         and taken_back > _TAKEN_BACK
-        and of_area > _TAKEN_BACK_OF_AREA
+        and of_area > _TAKEN_BACK_OF_AREA * thick
     )
-    if not many and share[worst] <= _ODD_SLICE:
+    if not many and share[worst] <= _ODD_SLICE * thick**2:
         return
     k = worst + 1
     before, here, after = subject.inner[k - 1 : k + 2]
