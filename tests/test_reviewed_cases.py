@@ -311,6 +311,9 @@ def test_a_mask_that_came_after_the_review_is_refused(folder, table):
         )  # fmt: skip
     with pytest.raises(OrganError, match=r"a_seg\.nii\.gz, is not the one that was reviewed"):
         a.organs()
+    with pytest.raises(CaseTableError, match="is not the one that was reviewed"):
+        a.check(["heart"])  # before a training begins
+    a.check()  # who asks for no organ need not know
     assert b.organs().mask(["heart"]).all()  # which nobody has judged
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from napari_hirescam import __version__
 from napari_hirescam.cases import Case, FileCase
@@ -92,9 +93,14 @@ class ReviewedCase(Case):
         return self._base.lesions(ct)
 
     def check(self, organs: Collection[str] = ()) -> None:
-        """Check the case's own files, and that the corrected masks are what they were."""
+        """Check the case's own files, and that masks and corrected copies are what they were."""
         replaced = {*self.edits, *self.rough}
         self._base.check(set(organs) - replaced)
+        if organs:  # now: what was prepared before is taken later without a look at the mask
+            try:
+                self._refuse_changed()
+            except OrganError as exc:
+                raise CaseTableError(exc.subject, exc.reason, exc.remedy) from exc
         for organ, edit in self.edits.items():
             try:
                 sha256 = hashlib.sha256(edit.file.read_bytes()).hexdigest()
@@ -127,10 +133,14 @@ class ReviewedCase(Case):
 
     def _refuse_changed(self) -> None:
         """Refuse a mask that came into the place of the one that was judged."""
+        found: dict[Path, str] = {}  # organs of one label map share its file
         for organ, (item, sha256) in self.seen.items():
             if item.mask is None or not _reads_judged_mask(self._base, item):
                 continue
-            if mask_sha256(item) != sha256:
+            now = found[item.mask] if item.mask in found else mask_sha256(item)
+            if not item.mask.is_dir():
+                found[item.mask] = now
+            if now != sha256:
                 raise OrganError(
                     self.name,
                     f"its mask of {organ}, {item.mask.name}, is not the one that was reviewed",
