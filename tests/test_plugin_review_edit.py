@@ -411,13 +411,30 @@ def test_slices_between_marked_ones_are_drawn_anew(qtbot, panel, layer, viewer):
     for index in (7, 11):
         viewer.dims.set_point(0, ORIGIN_MM[0] + SPACING_MM[0] * index)
         panel.controls.marks.button.click()
-    assert panel.controls.marks.listed.text() == "Marked: 7, 11"
+    assert panel.controls.marks.listed.text() == "Marked: 8, 12"
     layer.data[8] = 1  # a slice that went wrong
     panel.controls.operations.buttons["Between slices"].click()
     qtbot.waitUntil(lambda: not panel.controls.operations.busy, timeout=60000)
     assert np.array_equal(layer.data == 1, organ())
     panel.controls.marks.button.click()
-    assert panel.controls.marks.listed.text() == "Marked: 7"
+    assert panel.controls.marks.listed.text() == "Marked: 8"
+
+
+def test_a_marked_slice_without_a_voxel_is_named_as_the_planes_number_it(
+    qtbot, panel, layer, viewer
+):
+    before = layer.data.copy()
+    for index in (8, 9):
+        viewer.dims.set_point(0, ORIGIN_MM[0] + SPACING_MM[0] * index)
+        panel.controls.marks.button.click()
+    layer.data[8] = 0
+    panel.controls.operations.buttons["Between slices"].click()
+    qtbot.waitUntil(lambda: not panel.controls.operations.busy, timeout=60000)
+    assert panel.controls.state.text() == (
+        "Between slices: nothing is drawn in slice 9, which is marked. "
+        "Draw in it, or take its mark off."
+    )
+    assert np.array_equal(layer.data[9:], before[9:])
 
 
 def test_esc_gives_up_an_outline_before_it_ends_the_edit(panel, layer):

@@ -64,5 +64,6 @@ class MarkedSlices(QWidget):
         self._write()
 
     def _write(self) -> None:
-        shown = ", ".join(map(str, self.indices))
+        # From one on, as the planes number their slices.
+        shown = ", ".join(str(index + 1) for index in self.indices)
         self.listed.setText(f"Marked: {shown}" if shown else "")

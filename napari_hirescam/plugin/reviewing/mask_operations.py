@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from napari_hirescam.errors import ReviewError
 from napari_hirescam.plugin.jobs import ShouldStop
 
 if TYPE_CHECKING:
@@ -100,6 +101,13 @@ def _holes_by_slice(given: OperationInput, stop: ShouldStop) -> Edited:
 def _interpolate(given: OperationInput, stop: ShouldStop) -> Edited:
     from napari_hirescam.review.editing import interpolate
 
+    for index in given.marked if len(given.marked) > 1 else ():
+        if not given.mask.take(index, given.axis).any():
+            raise ReviewError(
+                "Between slices",
+                f"nothing is drawn in slice {index + 1}, which is marked",
+                "Draw in it, or take its mark off",
+            )
     return interpolate(
         given.mask,
         given.spacing_mm,
