@@ -166,6 +166,15 @@ def test_a_folder_that_may_only_be_read_says_so_and_can_be_read(small_disk):
         assert len(review.items()) == 4
 
 
+def test_who_opened_only_to_read_leaves_nothing_behind(file):
+    with ReviewFile.open(file, read_only=True) as review:
+        assert review.progress("Ann").total == 41
+        review.verify()
+        with pytest.raises(ReviewError, match="cannot be written"):
+            review.record("Ann", 1, "rating", 5)
+    assert list(file.parent.iterdir()) == [file]
+
+
 def test_who_opens_only_to_read_sees_what_others_write_and_writes_nothing(file):
     with ReviewFile.open(file, read_only=True) as reading, ReviewFile.open(file) as writing:
         writing.record("Ben", 1, "rating", 4)

@@ -487,6 +487,14 @@ def test_the_command_prints_json_without_nan(review):
     assert -1 < kappa["low"] < kappa["value"]
 
 
+def test_results_go_neither_under_an_impossible_name_nor_by_another_reviews_word(review, tmp_path):
+    with pytest.raises(SettingsError, match="cannot be written there: File name too long"):
+        export_results(review, tmp_path / ("a" * 300), pictures=False)
+    with pytest.raises(ReviewError, match="it does not settle the review 'Lungs'"):
+        export_results(review, tmp_path / "out", settled_by=review, pictures=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_adjudicating_reviews_decisions_win(review, tmp_path):
     from napari_hirescam.review.adjudication import adjudication_review
 

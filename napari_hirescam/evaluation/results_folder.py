@@ -37,14 +37,14 @@ def require_results_folder(folder: Path, names: Sequence[str], *, overwrite: boo
     SettingsError
         It holds results that may not be replaced, or cannot be written to.
     """
-    there = [name for name in names if (folder / name).exists()]
-    if there and not overwrite:
-        raise SettingsError(
-            folder,
-            f"it already holds {', '.join(there)}",
-            "Choose another folder, or overwrite (--overwrite on the command line)",
-        )
     try:
+        there = [name for name in names if (folder / name).exists()]
+        if there and not overwrite:
+            raise SettingsError(
+                folder,
+                f"it already holds {', '.join(there)}",
+                "Choose another folder, or overwrite (--overwrite on the command line)",
+            )
         require_writable(folder)
     except OSError as exc:
         raise SettingsError(

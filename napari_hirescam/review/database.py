@@ -54,10 +54,12 @@ def connect(
     Never look into such a file by other means than SQLite: closing it drops all locks that this
     process holds on it (POSIX), and another could write into the middle of a transaction.
     """
-    mode = "ro" if read_only else "rw"
-    if read_only and not os.access(file.parent, os.W_OK) and not _beside(file, "-wal").exists():
-        # A write-ahead log cannot be made beside it, and none is there to be read.
-        mode = "ro&immutable=1"
+    mode = "rw"
+    if not all(os.access(place, os.W_OK) for place in (file, file.parent)):
+        mode = "ro"
+        if not os.access(file.parent, os.W_OK) and not _beside(file, "-wal").exists():
+            # A write-ahead log cannot be made beside it, and none is there to be read.
+            mode = "ro&immutable=1"
     connection = sqlite3.connect(
         f"{_uri(file)}?mode={mode}",
         uri=True,
@@ -65,6 +67,9 @@ def connect(
         isolation_level=None,  # transactions begin where we say so
         check_same_thread=False,  # one object, used by one thread at a time
     )
+    if read_only:
+        # By a promise where it could be written: who may not write leaves the log lying there.
+        connection.execute("PRAGMA query_only=ON")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA fullfsync=ON")  # what a flush is called on macOS
@@ -82,7 +87,7 @@ def require_kind(connection: sqlite3.Connection, file: Path, kind: Kind) -> None
         It is no database.
     """
     if connection.execute("PRAGMA application_id").fetchone()[0] != kind.application_id:
-        raise ReviewError(file, f"this is not {kind.name}", "choose a file that was made as one")
+        raise ReviewError(file, f"this is not {kind.name}", _instead(kind.name))
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > kind.version:
         raise ReviewError(
@@ -216,12 +221,18 @@ def _words(exc: sqlite3.Error, kind: str, who: Callable[[], str]) -> tuple[str, 
                 "see that it is there and that you may write its folder",
             )
         case "SQLITE_NOTADB":
-            return f"this is not {kind}", "choose a file that was made as one"
+            return f"this is not {kind}", _instead(kind)
         case "SQLITE_CORRUPT":
             return _DAMAGED
         case "SQLITE_IOERR":
             return f"the drive failed: {exc}", "see that the drive is there, and save again"
     return f"it cannot be read as {kind}: {exc}", "restore it from a copy"
+
+
+def _instead(kind: str) -> str:
+    if kind == "a review":
+        return "choose a file that was made as one"
+    return "move it away, and a new one is made"
 
 
 def _code(exc: sqlite3.Error) -> str:

@@ -92,7 +92,7 @@ def export_results(
     Raises
     ------
     ReviewError
-        Nobody has begun, or a reader is unknown.
+        Nobody has begun, a reader is unknown, or `settled_by` settles another review.
     SettingsError
         Results are there and may not be replaced, or cannot be written.
     Cancelled
@@ -101,6 +101,12 @@ def export_results(
     with ExitStack() as stack:
         now = stack.enter_context(review.snapshot())
         settling = None if settled_by is None else stack.enter_context(settled_by.snapshot())
+        if settling is not None and settling.plan.adjudicates != now.plan.name:
+            raise ReviewError(
+                settling.path,
+                f"it does not settle the review {now.plan.name!r}",
+                "Give the review that was made to settle it",
+            )
         chosen = known_readers(now, readers)
         if not chosen:
             raise ReviewError(now.path, "nobody has begun", "Export it once somebody has answered")

@@ -222,20 +222,26 @@ def verdicts_agree(connection: sqlite3.Connection) -> bool:
     )
     kept = f"SELECT {columns} FROM verdicts"  # noqa: S608 - our columns
     told = f"SELECT {columns} FROM told"  # noqa: S608
-    connection.execute("DROP TABLE IF EXISTS temp.told")
-    connection.execute("CREATE TEMP TABLE told AS SELECT * FROM verdicts_by_events")
-    connection.execute("CREATE UNIQUE INDEX temp.told_key ON told (reader, item)")
-    differing = connection.execute(
-        f"SELECT EXISTS ({kept} EXCEPT {told}) OR EXISTS ({told} EXCEPT {kept}) OR EXISTS ("  # noqa: S608
-        "SELECT 1 FROM verdicts JOIN told USING (reader, item) WHERE "
-        "abs(seconds_before + seconds_this_visit - told.seconds) > 1e-6 OR "
-        # Keys in whatever order.
-        "EXISTS (SELECT key, atom FROM json_each(verdicts.answers) "
-        "EXCEPT SELECT key, atom FROM json_each(told.answers)) OR "
-        "EXISTS (SELECT key, atom FROM json_each(told.answers) "
-        "EXCEPT SELECT key, atom FROM json_each(verdicts.answers)))"
-    ).fetchone()[0]
-    connection.execute("DROP TABLE temp.told")
+    # Of who opened the file only to read; the table that is made here is no part of it.
+    (only_reading,) = connection.execute("PRAGMA query_only").fetchone()
+    connection.execute("PRAGMA query_only=OFF")
+    try:
+        connection.execute("DROP TABLE IF EXISTS temp.told")
+        connection.execute("CREATE TEMP TABLE told AS SELECT * FROM verdicts_by_events")
+        connection.execute("CREATE UNIQUE INDEX temp.told_key ON told (reader, item)")
+        differing = connection.execute(
+            f"SELECT EXISTS ({kept} EXCEPT {told}) OR EXISTS ({told} EXCEPT {kept}) OR EXISTS ("  # noqa: S608
+            "SELECT 1 FROM verdicts JOIN told USING (reader, item) WHERE "
+            "abs(seconds_before + seconds_this_visit - told.seconds) > 1e-6 OR "
+            # Keys in whatever order.
+            "EXISTS (SELECT key, atom FROM json_each(verdicts.answers) "
+            "EXCEPT SELECT key, atom FROM json_each(told.answers)) OR "
+            "EXISTS (SELECT key, atom FROM json_each(told.answers) "
+            "EXCEPT SELECT key, atom FROM json_each(verdicts.answers)))"
+        ).fetchone()[0]
+        connection.execute("DROP TABLE temp.told")
+    finally:
+        connection.execute(f"PRAGMA query_only={only_reading}")
     return not differing
 
 
