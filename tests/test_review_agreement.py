@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judged_reviews import Said, mask_items, new_review, say
 
 from napari_hirescam.errors import SettingsError
 from napari_hirescam.evaluation.intervals import SAME_IN_EVERY_DRAW
@@ -22,6 +23,8 @@ from napari_hirescam.review.agreement import (
     coefficient,
 )
 from napari_hirescam.review.agreement_intervals import agreement, ordinal_weights, replicates
+from napari_hirescam.review.report_tables import interval_words
+from napari_hirescam.review.results import results
 
 _NO = np.nan
 #: Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), example C: four observers,
@@ -249,6 +252,21 @@ def test_items_that_not_all_answered_are_left_out_and_said():
     assert note == "3 items that not all answered are left out"
     few = np.array([[1, 2, 3.0], [1, 2, _NO]])
     assert coefficient("icc", few, 5)[1] == TOO_FEW_ITEMS
+
+
+def test_a_figure_counts_the_items_it_rests_on():
+    answers = np.array([[0, 0, 0], [1, 1, 0], [2, 2, 2], [0, 1, _NO], [2, _NO, _NO]])
+    found = agreement(["alpha_nominal", "fleiss", "icc"], answers, 3, "abcde", n_replicates=20)
+    assert {key: one.n for key, one in found.items()} == {"alpha_nominal": 4, "fleiss": 3, "icc": 3}
+
+
+def test_intervals_say_how_many_scans_were_judged(tmp_path):
+    with new_review(tmp_path / "review.db", mask_items("abcdef", ["heart", "aorta"])) as review:
+        for reader in ("ann", "bob"):
+            said = {number: Said(rating=number % 5 + 1) for number in (1, 2, 5, 7)}
+            say(review, reader, {**said, 9: Said(rating=3, done=False)})
+        words = interval_words(results(review, n_replicates=20))
+    assert "20 draws of the 3 judged scans (of 6)" in words
 
 
 def test_answers_outside_the_question_are_refused():

@@ -79,6 +79,9 @@ COEFFICIENTS: dict[CoefficientKey, Coefficient] = {
     "icc": Coefficient("ICC(2,1), absolute agreement", "McGraw and Wong 1996", ordinal=True),
 }
 
+#: They take only items that all readers answered.
+NEED_ALL: tuple[CoefficientKey, ...] = ("fleiss", "icc")
+
 TOO_FEW_READERS = "no item was answered by two"
 ONE_CATEGORY = "all gave the same answer everywhere: there is no chance agreement to correct for"
 ONE_CATEGORY_AC = "all gave the same answer everywhere: 1 by definition, and little evidence"

@@ -23,6 +23,7 @@ from napari_hirescam.evaluation.intervals import (
 )
 from napari_hirescam.review.agreement import (
     COEFFICIENTS,
+    NEED_ALL,
     Answers,
     CoefficientKey,
     answered_twice,
@@ -61,14 +62,16 @@ def agreement(
 
     Returns
     -------
-    For each key the figure, its 95 % interval, the items that two readers or more answered, and
-    a note where there is no figure or no interval.
+    For each key the figure, its 95 % interval, the items it rests on (those that two readers or
+    more answered; all readers, for Fleiss' kappa and the ICC), and a note where there is no figure
+    or no interval.
     """
     # What nobody answered tells nothing, and its scans are none of the sample.
     answered = np.asarray(np.isfinite(answers).any(axis=1))
     answers = answers[answered]
     scans = [scan for scan, kept in zip(scans, answered, strict=True) if kept]
-    n = int(answered_twice(answers).sum())
+    several, everybody = answered_twice(answers), np.isfinite(answers).all(axis=1)
+    n = int(several.sum())
     weights = resample(scans, n_replicates, seed) if n else np.ones((1, len(answers)))
     found: dict[CoefficientKey, Estimate] = {}
     for key in keys:
@@ -78,7 +81,8 @@ def agreement(
             continue
         drawn = replicates(key, answers, n_categories, weights)
         drawn[0] = value
-        found[key] = estimate(drawn, n, note)
+        rests_on = several & everybody if key in NEED_ALL else several
+        found[key] = estimate(drawn, int(rests_on.sum()), note)
     return found
 
 

@@ -31,9 +31,12 @@ Row = tuple[str | int | float, ...]
 
 def interval_words(results: Results) -> str:
     """How the intervals were drawn."""
-    scans = len({item.case for item in results.items})
+    every = len({item.case for item in results.items})
+    final = {verdict.item for verdict in results.verdicts if verdict.done}
+    judged = len({item.case for item in results.items if item.number in final})
+    scans = f"{judged} judged scans (of {every})" if judged < every else f"{every} scans"
     return (
-        f"Intervals: 95 %, from {results.n_replicates} draws of the {scans} scans with "
+        f"Intervals: 95 %, from {results.n_replicates} draws of the {scans} with "
         f"replacement (seed {results.seed}); organs of one scan are drawn together."
     )
 
