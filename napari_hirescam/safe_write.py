@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -62,19 +62,13 @@ def require_writable(folder: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove the half-written files that killed programs left in a folder of our own.
 
-    What is younger than a day may be somebody's who writes at this moment.
-
-    Raises
-    ------
-    OSError
-        One of them cannot be removed.
+    What is younger than a day may be somebody's who writes at this moment; what is another's to
+    remove stays, for it harms nobody.
     """
     for part in folder.glob(".*.part"):
-        try:
+        with suppress(OSError):
             if time.time() - part.stat().st_mtime > _DAY_S:
                 part.unlink()
-        except FileNotFoundError:
-            continue  # another did the same
 
 
 def write_file(file: Path, sections: Sequence[Section], *, overwrite: bool) -> None:

@@ -6,6 +6,7 @@ import pickle
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_hirescam.cases import CaseTable, FileCase, phantom_table, read_case_
 from napari_hirescam.errors import CaseTableError, OrganError, ReviewError
 from napari_hirescam.io import read_volume, write_volume
 from napari_hirescam.organs import OrganMap
+from napari_hirescam.review import review_file
 from napari_hirescam.review.decided import decided
 from napari_hirescam.review.edited_masks import write_edit
 from napari_hirescam.review.event import Edit
@@ -151,6 +153,24 @@ def test_the_last_corrected_copy_of_those_who_say_use_counts(folder):
         say(review, "cyd", 1, "rough")
         found = decided(review)["a", "heart"]
         assert (found.decision, found.edit, found.readers) == ("rough", None, ("ann", "bob", "cyd"))
+
+
+def test_the_last_copy_is_the_last_whatever_the_clock_of_its_readers_machine_says(
+    folder, monkeypatch
+):
+    class Slow(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(days=1)
+
+    with make(folder, items(folder, "a")) as review:
+        correct(review, "ann", 1, (0, 0, 0))
+        say(review, "ann", 1, "use")
+        monkeypatch.setattr(review_file, "datetime", Slow)
+        last = correct(review, "bob", 1)
+        say(review, "bob", 1, "use")
+        assert review.verdict("bob", 1).last < review.verdict("ann", 1).last
+        assert decided(review)["a", "heart"].edit == last
 
 
 def test_who_looks_in_again_changes_neither_the_copy_nor_the_mask_that_was_judged(folder, table):

@@ -174,5 +174,8 @@ def test_what_a_killed_program_left_goes_after_a_day_and_nothing_else(tmp_path):
         (tmp_path / name).write_bytes(b"half")
         os.utime(tmp_path / name, (0, 0))
     os.utime(tmp_path / names[1])  # somebody is writing it now
+    (tmp_path / ".folder.part").mkdir()  # cannot be removed, and stops nobody
+    os.utime(tmp_path / ".folder.part", (0, 0))
     remove_leftovers(tmp_path)
+    (tmp_path / ".folder.part").rmdir()
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names[1:])

@@ -91,6 +91,8 @@ class _Answer:
     # Looking in again says nothing, and counts neither as later nor as another mask.
     said: Event | None
     edited: Event | None
+    # Events of one review have an order, whatever the readers' clocks say.
+    one_review: bool
 
 
 def _answers(reviews: Sequence[StoredReview]) -> dict[tuple[str, str], list[_Answer]]:
@@ -109,7 +111,8 @@ def _answers(reviews: Sequence[StoredReview]) -> dict[tuple[str, str], list[_Ans
         for verdict in review.verdicts():
             if verdict.item in keys:
                 at = verdict.item, verdict.reader
-                answers[keys[verdict.item]].append(_Answer(verdict, said.get(at), edited.get(at)))
+                answer = _Answer(verdict, said.get(at), edited.get(at), len(reviews) == 1)
+                answers[keys[verdict.item]].append(answer)
     return answers
 
 
@@ -136,8 +139,8 @@ def _one_of(final: Sequence[_Answer], rule: str) -> Decided:
     decision = max((one for one, times in often.items() if times >= most), key=DECISIONS.index)
     behind = [one for one in final if one.verdict.decision == decision]
     edited = [one for one in behind if one.verdict.edit is not None]
-    last_edited = max(edited, key=lambda one: _when(one.edited), default=None)
-    last_said = max(behind, key=lambda one: _when(one.said)).said
+    last_edited = max(edited, key=lambda one: _when(one, one.edited), default=None)
+    last_said = max(behind, key=lambda one: _when(one, one.said)).said
     return Decided(
         decision=decision,
         edit=last_edited.verdict.edit if last_edited is not None and decision == "use" else None,
@@ -146,8 +149,10 @@ def _one_of(final: Sequence[_Answer], rule: str) -> Decided:
     )
 
 
-def _when(event: Event | None) -> tuple[float, int]:
-    return (event.time.timestamp(), event.number) if event is not None else (0.0, 0)
+def _when(answer: _Answer, event: Event | None) -> float:
+    if event is None:
+        return 0.0
+    return float(event.number) if answer.one_review else event.time.timestamp()
 
 
 def _require_reader(reviews: Sequence[StoredReview], rule: str) -> None:
