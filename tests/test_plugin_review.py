@@ -179,6 +179,28 @@ class TestGoingOn:
         light.press("3")
         assert light.verdict(5).rating == 3
 
+    def test_no_key_answers_while_the_list_may_point_at_another_item(self, light, quick):
+        light.open(quick, "ann")
+        light.press("L", "Esc")
+        view = light.desk.list.view
+        view.setFocus()
+        view.selectRow(2)
+        light.press("1", "R")
+        # The first key brought the item that it would answer to the front, the second answers.
+        verdict = light.verdict(1)
+        assert (verdict.rating, verdict.decision) == (None, "exclude")
+        assert light.verdict(3).rating is None
+        assert light.desk.tabs.currentWidget() is light.desk.page
+        assert "once more" in light.desk.page.notice.text
+
+    def test_the_search_says_what_it_finds(self, light, path, tmp_path, items):
+        light.open(path, "ann")
+        assert "case" in light.desk.list.search.placeholderText()
+        light.widget.leave()
+        blind = make_review(tmp_path / "b.db", items, blinding=Blinding(scores=True, names=True))
+        light.open(blind, "ann")
+        assert light.desk.list.search.placeholderText() == "Search number, organ  (L)"
+
     def test_the_list_filters(self, light, quick):
         light.open(quick, "ann")
         light.press("F", "1", "R", "N")

@@ -698,3 +698,12 @@ def test_every_key_is_told_and_means_one_thing(panel):
     assert len(keys) == len(set(keys))
     told = {key for entry in EDIT_KEYS for key in (entry.split() if entry == "[ ]" else [entry])}
     assert told == {*keys, "Esc"} - {"Ctrl+Return"}
+
+
+def test_the_parts_of_the_panel_stay_together_in_a_tall_window(qtbot, panel, layer):
+    panel.resize(380, 1400)
+    panel.show()
+    qtbot.waitExposed(panel)
+    QApplication.processEvents()
+    end = panel.controls.state
+    assert end.mapTo(panel, end.rect().bottomLeft()).y() < 700

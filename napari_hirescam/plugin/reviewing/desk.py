@@ -266,6 +266,15 @@ class Desk(QWidget):
         missing = self.sitting.missing()
         return f"Missing: {' and '.join(missing)}." if missing else ""
 
+    def brought_to_front(self) -> bool:
+        """Bring the item that a key would answer to the front; True if it was there before."""
+        if self.tabs.currentWidget() is self.page:
+            return True
+        self.tabs.setCurrentWidget(self.page)
+        self._clear_focus()
+        self._tell("This is the item that keys answer. Press the key once more for it.")
+        return False
+
     # -- what is seen --------------------------------------------------------------------------
 
     def toggle_attention(self) -> None:

@@ -19,8 +19,9 @@ def actions_of(desk: Desk) -> dict[str, Act]:
     form, checks, settling = desk.page.form, desk.page.checks, desk.page.settling
 
     def on_item(act: Act) -> Act:
-        # An answer to what is not on the screen would be an answer to something else.
-        return lambda: act() if desk.loaded is not None else None
+        # An answer to what is not on the screen would be an answer to something else, and the
+        # list may point at another item.
+        return lambda: act() if desk.loaded is not None and desk.brought_to_front() else None
 
     def numbered(name: str, act: Callable[[int], None], n: int) -> dict[str, Act]:
         return {f"{name} {k}": on_item(partial(act, k)) for k in range(1, n + 1)}

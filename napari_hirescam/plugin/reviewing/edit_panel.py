@@ -96,6 +96,8 @@ class EditPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.controls)
+        # Else the parts drift apart over the height of the dock.
+        layout.addStretch(1)
         self.controls.rescue.go_on.connect(self._go_on)
         self.controls.rescue.start_anew.connect(self._start_anew)
         self.controls.save.clicked.connect(self._on_save_clicked)

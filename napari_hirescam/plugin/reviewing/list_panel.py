@@ -117,7 +117,7 @@ class ListPanel(QWidget):
         self.filter = QComboBox()
         self.filter.addItems(list(FILTERS))
         self.filter.currentTextChanged.connect(self.refresh)
-        self.search = CommentLine("Search case, organ, split, comment  (L)")
+        self.search = CommentLine("Search  (L)")
         self.search.setClearButtonEnabled(True)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -165,6 +165,9 @@ class ListPanel(QWidget):
         """Show the work list of a reader."""
         self._sitting = sitting
         if sitting is not None:
+            # Only what the sitting searches: names, and what may tell them, can be hidden.
+            found = "case, organ, split, comment" if sitting.shows_names() else "number, organ"
+            self.search.setPlaceholderText(f"Search {found}  (L)")
             self.view.setColumnHidden(CASE, not sitting.shows_names())
             self.view.setColumnHidden(CHECK, not sitting.shows_checks())
             header = self.view.horizontalHeader()
