@@ -331,6 +331,9 @@ def test_one_ct_under_two_names_is_said(tmp_path):
     files(tmp_path, "a.nii", "heart.nii")
     work = plan_items(table(tmp_path, "case,ct,mask\nc1,a.nii,heart.nii\nc2,a.nii,heart.nii"))
     assert any("c1 and c2 have the same CT" in text for text in work.notes)
+    rows = "".join(f"c{k},a.nii,heart.nii\n" for k in range(10, 50))
+    work = plan_items(table(tmp_path, f"case,ct,mask\n{rows}"))
+    assert any("c11 and c12 and 37 others have the same CT" in text for text in work.notes)
 
 
 def test_cases_without_names_are_called_after_their_cts(tmp_path):

@@ -270,5 +270,8 @@ class _Maker:
         several = [sorted(names) for names in self._cts.values() if len(names) > 1]
         if several:
             more = f", and {len(several) - 1} more" if len(several) > 1 else ""
-            notes.append(f"Cases {' and '.join(several[0])} have the same CT{more}.")
+            named = several[0][:_MOST_NAMED]
+            if len(named) < len(several[0]):
+                named.append(f"{len(several[0]) - len(named)} others")
+            notes.append(f"Cases {' and '.join(named)} have the same CT{more}.")
         return notes
