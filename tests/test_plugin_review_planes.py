@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from qtpy.QtGui import QImage, QWheelEvent
 
 from napari_hirescam.plugin.linked_windows import LinkedWindows
 from napari_hirescam.plugin.patient_layers import PatientLayers
+from napari_hirescam.plugin.reviewing.layer_pictures import picture_of
 from napari_hirescam.plugin.reviewing.mask_outline import outline_segments
 from napari_hirescam.plugin.reviewing.other_planes import OtherPlanes
 from napari_hirescam.plugin.reviewing.planes import PLANES
@@ -468,3 +471,18 @@ def test_after_leaving_the_viewer_is_not_followed(planes, viewer):
     viewer.layers.clear()
 
     assert planes.views[AXIAL].place_mm == PLACE
+
+
+@pytest.mark.parametrize("normal", [AXIAL, CORONAL, SAGITTAL])
+def test_a_plane_of_a_flipped_volume_is_cut_without_copying_the_volume(normal):
+    voxels = np.zeros((160, 160, 160), np.int16)[::-1, :, ::-1]  # as most files' axes run
+    voxels[tuple(40 if axis == normal else slice(None) for axis in range(3))] = 700
+    layer = Image(voxels, contrast_limits=(0, 1000))
+    tracemalloc.start()
+    try:
+        picture = picture_of(layer, PLANES[normal], 40)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert picture.image is not None
+    assert most < voxels.nbytes / 2

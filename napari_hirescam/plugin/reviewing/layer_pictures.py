@@ -69,7 +69,8 @@ def picture_of(layer: Image | Labels, plane: Plane, index: int) -> LayerPicture:
     index
         Of the slice, along the plane's normal.
     """
-    values = np.take(layer.data, index, axis=plane.normal)
+    # Not np.take, which copies the whole of a volume that is a flipped view of its file.
+    values = layer.data[(slice(None),) * plane.normal + (index,)]
     if plane.down > plane.right:
         values = values.T
     place = _place(layer, plane)
