@@ -166,6 +166,19 @@ def test_a_folder_that_may_only_be_read_says_so_and_can_be_read(small_disk):
         assert len(review.items()) == 4
 
 
+def test_what_is_said_while_the_file_is_verified_is_no_damage(file):
+    with ReviewFile.open(file) as review, ReviewFile.open(file) as other:
+
+        def meanwhile(statement: str) -> None:
+            if statement.startswith("SELECT EXISTS"):  # after the events were read
+                other.record("Ben", 1, "rating", 4)
+
+        review._connection.set_trace_callback(meanwhile)
+        review.verify()
+        review._connection.set_trace_callback(None)
+        assert review.verdict("Ben", 1).rating == 4
+
+
 def test_who_opened_only_to_read_leaves_nothing_behind(file):
     with ReviewFile.open(file, read_only=True) as review:
         assert review.progress("Ann").total == 41

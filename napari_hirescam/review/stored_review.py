@@ -174,14 +174,8 @@ class StoredReview:
         It is in memory: nobody has to wait for who reads it for long.
         """
         with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
-            with self._reading():
-                # Begun by reading, so that a writer is waited for as everywhere.
-                self._connection.execute("BEGIN")
-                try:
-                    self._connection.execute("SELECT count(*) FROM plan").fetchone()
-                    self._connection.backup(copy)
-                finally:
-                    self._connection.execute("ROLLBACK")
+            with self._of_one_moment():
+                self._connection.backup(copy)
             yield StoredReview(self._path, copy, self._plan, self._notes)
 
     def verify(self) -> None:
@@ -192,7 +186,7 @@ class StoredReview:
         ReviewError
             The file is damaged, or was changed by another program.
         """
-        with self._reading():
+        with self._of_one_moment():
             found = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             agree = found == "ok" and schema.verdicts_agree(self._connection)
         if found != "ok":
@@ -236,6 +230,17 @@ class StoredReview:
     def _reading(self) -> Iterator[None]:
         with database.plain_faults(self._path, who=self._last_writer):
             yield
+
+    @contextmanager
+    def _of_one_moment(self) -> Iterator[None]:
+        with self._reading():
+            self._connection.execute("BEGIN")
+            try:
+                # By reading, so that a writer is waited for as everywhere.
+                self._connection.execute("SELECT count(*) FROM plan").fetchone()
+                yield
+            finally:
+                self._connection.execute("ROLLBACK")
 
     def _last_writer(self) -> str:
         with suppress(sqlite3.Error):  # held so firmly that nothing can be read either
