@@ -193,6 +193,15 @@ class TestGoingOn:
         assert light.desk.tabs.currentWidget() is light.desk.page
         assert "once more" in light.desk.page.notice.text
 
+    def test_what_was_said_of_an_edit_does_not_outlive_the_next(self, light, quick):
+        light.open(quick, "ann")
+        light.desk.edit_panel.told.emit("The strokes are kept.")
+        assert light.desk.page.notice.text == "The strokes are kept."
+        light.press("E")
+        assert light.desk.edit_panel.editing
+        light.desk.edit_panel.suspend()
+        assert light.desk.page.notice.text == ""
+
     def test_the_search_says_what_it_finds(self, light, path, tmp_path, items):
         light.open(path, "ann")
         assert "case" in light.desk.list.search.placeholderText()

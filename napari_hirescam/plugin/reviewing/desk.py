@@ -329,6 +329,8 @@ class Desk(QWidget):
         if loaded is None or loaded.item.kind != "mask" or self.edit_panel.editing:
             return
         self.page.form.commit_comment()
+        # What was said of an edit before, that its strokes wait say, would outlive this one.
+        self.page.notice.clear()
         self.set_keys_enabled(False)
         self._pages.setCurrentWidget(self.edit_panel)
         self.edit_panel.begin(
