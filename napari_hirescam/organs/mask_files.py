@@ -250,6 +250,7 @@ def _of_one_organ(path: Path, volume: Volume, unnamed: str | None) -> OrganTable
             return None
         organ = organ_name(unnamed)
     highest = int(volume.voxels.max(initial=0))
-    if ((volume.voxels > 0) & (volume.voxels < highest)).any():
+    may_lie_between = highest > 1 or not np.issubdtype(volume.voxels.dtype, np.integer)
+    if may_lie_between and ((volume.voxels > 0) & (volume.voxels < highest)).any():
         return None
     return {organ: (max(highest, 1),)}

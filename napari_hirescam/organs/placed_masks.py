@@ -277,7 +277,8 @@ def _doubt_of_lungs(organs: OrganMap, ct: Volume) -> str:
         lungs &= ~ct.invalid
     if ct.quantity is not Quantity.HU or not lungs.any():
         return ""
-    air = float((ct.voxels[lungs] < _AIR_IN_LUNGS_HU).mean())
+    # Counted rather than picked out: voxels may lie in any order, as their file has them.
+    air = np.count_nonzero((ct.voxels < _AIR_IN_LUNGS_HU) & lungs) / np.count_nonzero(lungs)
     if air >= _LEAST_AIR_IN_LUNGS:
         return ""
     return (
@@ -288,7 +289,8 @@ def _doubt_of_lungs(organs: OrganMap, ct: Volume) -> str:
 
 def _values_in(labels: npt.NDArray[np.unsignedinteger]) -> set[int]:
     found: set[int] = set()
-    for plane in labels:
+    # Plane by plane as they lie in memory; along any other axis each would be copied together.
+    for plane in np.moveaxis(labels, int(np.argmax(np.abs(labels.strides))), 0):
         found.update(np.unique(plane).tolist())
     return found - {0}
 
