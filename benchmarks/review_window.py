@@ -63,6 +63,7 @@ def main() -> None:
         begun = time.perf_counter()
         while not until():
             QApplication.processEvents()
+            time.sleep(0.002)  # an event loop sleeps too; spinning would hold up the threads
             if time.perf_counter() - begun > _PATIENCE_S:
                 raise SystemExit("nothing came to the screen")
         # What was shown is drawn in the next round of events.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from napari_hirescam.errors import ReviewError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 #: After so many unreadable items in a row it is rather the drive that is missing.
 _TOO_MANY_UNREADABLE = 3
+_DRAWN_MS = 200
 
 
 class Desk(QWidget):
@@ -63,6 +64,11 @@ class Desk(QWidget):
         # Whether an unreadable item is skipped: not if it was asked for by itself.
         self._skips = True
         self._words = ""
+        # The item is drawn first: threads that read and check would take half of the time.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_DRAWN_MS)
+        self._soon.timeout.connect(self._work_ahead)
 
         self.tabs = QTabWidget()
         self.tabs.addTab(self.page, "Item")
@@ -219,8 +225,7 @@ class Desk(QWidget):
         self.page.notice.say(" ".join(part for part in (self._words, *notes) if part))
         self.page.show_answers(self.sitting)
         self.list.refresh()
-        self._show_checks(loaded)
-        self._prefetch()
+        self._soon.start()
 
     def _on_unreadable(self, item: Item, error: HirescamError) -> None:
         if self.sitting.item is None or item.number != self.sitting.item.number:
@@ -240,6 +245,11 @@ class Desk(QWidget):
         self.page.show_answers(self.sitting)
         self.page.notice.say(sentence, trouble=True)
         self.list.refresh()
+
+    def _work_ahead(self) -> None:
+        if self.loaded is not None:
+            self._show_checks(self.loaded)
+            self._prefetch()
 
     def _prefetch(self) -> None:
         item = self.sitting.item

@@ -61,7 +61,9 @@ class Notice(QWidget):
         """Say this; nothing if it is empty."""
         self.label.setText(words)
         colour = f"background: {_TROUBLE}; color: white;" if trouble else f"background: {_NOTE};"
-        self.label.setStyleSheet(f"QLabel {{ {colour} padding: 4px; border-radius: 3px; }}")
+        style = f"QLabel {{ {colour} padding: 4px; border-radius: 3px; }}"
+        if style != self.label.styleSheet():  # Qt takes long over a style, be it the same
+            self.label.setStyleSheet(style)
         self.button.setText(button)
         self.button.setVisible(bool(button))
         self.setVisible(bool(words))
@@ -225,8 +227,10 @@ class ItemPage(QWidget):
 
     def show_loading(self, done: int, total: int) -> None:
         """Say that an item is being read."""
-        share = f" {100 * done // total} %" if total > 0 else ""
-        self.notice.say(f"Reading CT and mask …{share}")
+        share = f" {10 * (10 * done // total)} %" if total > 0 else ""
+        words = f"Reading CT and mask …{share}"
+        if words != self.notice.text:
+            self.notice.say(words)
 
 
 def duration(seconds: float) -> str:
