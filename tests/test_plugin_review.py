@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from npe2 import PluginManifest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox
 from review_cases import QUESTIONS, make_review
 
@@ -36,6 +38,18 @@ def path(tmp_path, items) -> Path:
 
 
 class TestKeys:
+    def test_a_comment_that_is_being_written_is_kept_when_a_click_leaves_the_item(
+        self, light, quick
+    ):
+        light.open(quick, "ann")
+        for leave in (light.desk.page.next, light.desk.page.previous):
+            item = light.item
+            light.press("C")
+            light.write("half a thought")
+            QTest.mouseClick(leave, Qt.MouseButton.LeftButton)
+            light.wait_for_item(2 if item == 1 else 1)
+            assert light.verdict(item).comment == "half a thought"
+
     def test_each_answer_is_on_the_disk_when_its_key_is_up(self, light, quick):
         light.open(quick, "ann")
         light.press("4")

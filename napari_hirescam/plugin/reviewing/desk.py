@@ -64,6 +64,7 @@ class Desk(QWidget):
         # Whether an unreadable item is skipped: not if it was asked for by itself.
         self._skips = True
         self._words = ""
+        self._unchecked = False
         # The item is drawn first: threads that read and check would take half of the time.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -225,6 +226,7 @@ class Desk(QWidget):
         self.page.notice.say(" ".join(part for part in (self._words, *notes) if part))
         self.page.show_answers(self.sitting)
         self.list.refresh()
+        self._show_checks(loaded)
         self._soon.start()
 
     def _on_unreadable(self, item: Item, error: HirescamError) -> None:
@@ -248,7 +250,8 @@ class Desk(QWidget):
 
     def _work_ahead(self) -> None:
         if self.loaded is not None:
-            self._show_checks(self.loaded)
+            if self._unchecked:
+                self.checker.check(self.loaded)
             self._prefetch()
 
     def _prefetch(self) -> None:
@@ -307,6 +310,7 @@ class Desk(QWidget):
             planes.turn_over(planes.on_canvas, step)
 
     def _show_checks(self, loaded: LoadedItem) -> None:
+        self._unchecked = False
         if not self.sitting.shows_checks() or loaded.item.kind != "mask":
             return
         facts = self.sitting.review.facts(loaded.item.number)
@@ -314,7 +318,7 @@ class Desk(QWidget):
             self.page.checks.show_facts(facts)
         elif loaded.mask is not None:
             self.page.checks.show_words("Looking at the mask …")
-            self.checker.check(loaded)
+            self._unchecked = True
 
     def _on_checked(self, number: int, facts: MaskFacts) -> None:
         try:
