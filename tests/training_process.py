@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -62,6 +63,8 @@ def _train(out: Path, options: dict[str, Any], n_cases: int, pipe: Connection) -
     def tell(done: int, total: int) -> None:
         pipe.send(done)
 
+    # A test run that was started in the background hands down that Ctrl-C is to be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         train(
             make_settings(**options),
