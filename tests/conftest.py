@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,15 @@ def shared_dir() -> Path:
 def luna_weights(shared_dir: Path) -> Path:
     """Return the weights of the nodule network that was trained on real chest CT."""
     return shared_dir / "models" / "luna_nodule" / "nodule_vs_nonnodule.state"
+
+
+@pytest.fixture
+def keyboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have the keyboard alone: test processes share one screen, and one window is in front."""
+    from filelock import FileLock
+
+    with FileLock(tmp_path_factory.getbasetemp().parent / "keyboard.lock", timeout=300):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -66,13 +66,21 @@ class Reader:
 
     def activate(self) -> None:
         """Bring the window to the front: shortcuts hold in the active window."""
-        self.window.activateWindow()
-        self.window.raise_()
-        self.qtbot.waitUntil(self.window.isActiveWindow, timeout=_PATIENCE_MS)
+
+        def in_front() -> bool:
+            if not self.window.isActiveWindow():
+                self.window.activateWindow()
+                self.window.raise_()
+            return bool(self.window.isActiveWindow())
+
+        self.qtbot.waitUntil(in_front, timeout=_PATIENCE_MS)
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other, wherever the focus is: "4", "Shift+R", "Enter"."""
         for key in keys:
+            # A window of another test process may have come to the front of the same screen.
+            if not self.window.isActiveWindow() and QApplication.activeModalWidget() is None:
+                self.activate()
             *modifiers, name = key.split("+") if key != "+" else ["+"]
             held = Qt.KeyboardModifier.NoModifier
             for modifier in modifiers:

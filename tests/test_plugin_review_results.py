@@ -10,6 +10,8 @@ from review_cases import make_review
 from napari_hirescam.review.form import Blinding
 from napari_hirescam.review.review_file import ReviewFile
 
+pytestmark = pytest.mark.usefixtures("keyboard")
+
 pytest_plugins = ["review_window"]
 
 PATIENCE_MS = 60_000

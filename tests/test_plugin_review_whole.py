@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
 import yaml
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
@@ -16,6 +17,8 @@ from napari_hirescam.cli import app
 from napari_hirescam.plugin.reviewing.new_review_dialog import NewReviewDialog
 from napari_hirescam.review.review_file import ReviewFile
 from napari_hirescam.review.reviewed_cases import reviewed_cases
+
+pytestmark = pytest.mark.usefixtures("keyboard")
 
 pytest_plugins = ["review_window"]
 
