@@ -6,7 +6,8 @@ mask's fault rather than a disease's. Volumes: masses of ICRP Publication 89 (20
 Abdom Imaging 2004;29:482-490; lungs between a small woman's expiration and emphysema (ICRP 89,
 functional residual to total lung capacity). Densities: from native scans (Lamba et al., AJR
 2014;203:1013-1020, for soft tissue; Pickhardt et al., Ann Intern Med 2013;158:588-595, for
-vertebrae) to the peak of contrast medium, which blood and kidneys show most.
+vertebrae) to the peak of contrast medium, which blood and kidneys show most. Cited from memory:
+the figures have yet to be compared with the papers.
 """
 
 from __future__ import annotations
