@@ -171,19 +171,24 @@ def _holds_few_whole_numbers(voxels: npt.NDArray[Any], high: Any) -> bool:
     alike = differing = n_between = 0
     for plane in _planes(voxels):
         # Plane by plane: a picture with fractions or many values is known for one at once.
-        values = plane.astype(np.intp)
-        if not whole and (values != plane).any():
-            return False
-        seen[values] = True
-        if seen.sum() > _MOST_LABELS:
+        if not whole and (np.rint(plane) != plane).any():
             return False
         # The ends do not count: a picture that was cut to a window has large patches of both.
-        between = (values > 0) & (values < high)
-        n_between += int(between.sum())
+        between = (plane > 0) & (plane < high)
+        if plane.min() == 0:
+            seen[0] = True
+        if plane.max() == high:
+            seen[int(high)] = True
+        if not between.any():
+            continue
+        seen[plane[between].astype(np.intp)] = True
+        if seen.sum() > _MOST_LABELS:
+            return False
+        n_between += int(np.count_nonzero(between))
         inside = between[1:] & between[:-1]
-        same = values[1:] == values[:-1]
-        alike += int((inside & same).sum())
-        differing += int((inside & ~same).sum())
+        same = plane[1:] == plane[:-1]
+        alike += int(np.count_nonzero(inside & same))
+        differing += int(np.count_nonzero(inside & ~same))
     # A picture may have few values too, but its neighbours differ, by noise alone. Those of a
     # mask of single points are background.
     is_noisy = differing > max(alike, n_between // 10)
