@@ -1,13 +1,14 @@
 """What an adult's organs are like in a CT: size, density, side, in how many pieces.
 
 The ranges are far wider than those of healthy people, as what is outside them should be the
-mask's fault rather than a disease's. Volumes: masses of ICRP Publication 89 (2002), taken as
-1 g/mL and widened two- to threefold either way; abdominal organs on CT after Geraghty et al.,
-Abdom Imaging 2004;29:482-490; lungs between a small woman's expiration and emphysema (ICRP 89,
-functional residual to total lung capacity). Densities: from native scans (Lamba et al., AJR
-2014;203:1013-1020, for soft tissue; Pickhardt et al., Ann Intern Med 2013;158:588-595, for
-vertebrae) to the peak of contrast medium, which blood and kidneys show most. Cited from memory:
-the figures have yet to be compared with the papers.
+mask's fault rather than a disease's. Volumes of solid organs hold half and twice the organ of ICRP
+Publication 89's reference woman and man (2002), and the means measured on CT by Geraghty et al.,
+Abdom Imaging 2004;29:482-490; lungs: Cheng et al., Int J COPD 2019;14:1657-1668. Densities reach
+from native scans with fatty liver or bones of ninety years (Int J Legal Med 2019;133:1861-1867;
+Jang et al., Radiology 2019;291:360-367) to the peak of contrast medium, which blood and kidneys
+show most; scanners differ by some HU too (Lamba et al., AJR 2014;203:1013-1020).
+tests/test_review_anatomy.py holds the ranges to these figures. Ranges of organs that it does not
+name (vessels, bowel, bones, muscles, lobes) are estimates, tried on the masks of the benchmark.
 """
 
 from __future__ import annotations
