@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from napari_hirescam.cli.common import wide_console
@@ -52,6 +51,8 @@ def print_standing(name: str, found: Standing) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from napari_hirescam.review.words import duration_words
+
     console = wide_console()
     repeats = f", {found.repeats} of them hidden repeats" if found.repeats else ""
     console.print(
@@ -66,8 +67,8 @@ def print_standing(name: str, found: Standing) -> None:
     )  # fmt: skip
     for one in found.readers:
         table.add_row(
-            Text(one.reader), str(one.done), str(one.left), _duration(one.seconds_an_item),
-            _duration(one.seconds_left), str(one.flagged), str(one.unreadable),
+            Text(one.reader), str(one.done), str(one.left), duration_words(one.seconds_an_item),
+            duration_words(one.seconds_left), str(one.flagged), str(one.unreadable),
         )  # fmt: skip
     console.print(table)
     readers = [one.reader for one in found.readers]
@@ -83,14 +84,3 @@ def print_standing(name: str, found: Standing) -> None:
             str(target.flagged), str(target.unreadable),
         )  # fmt: skip
     console.print(table)
-
-
-def _duration(seconds: float) -> str:
-    """Write a time as one reads it off a clock; nothing if it is not known."""
-    if math.isnan(seconds):
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

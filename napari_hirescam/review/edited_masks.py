@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import unicodedata
@@ -21,6 +20,7 @@ from napari_hirescam.organs.organ_map import BoolArray
 from napari_hirescam.organs.writing import refuse_dicom
 from napari_hirescam.review.editing.change import Mask, StopCallback, as_bool, check_stop
 from napari_hirescam.review.event import Edit
+from napari_hirescam.review.file_hash import file_sha256
 from napari_hirescam.review.item import Item
 from napari_hirescam.review.review_file import ReviewFile
 from napari_hirescam.safe_write import remove_leftovers, require_writable
@@ -115,7 +115,7 @@ def write_edit(
         like=ct.source if stored else None,
         **about,
     )
-    edit = Edit(file, _sha256(file))
+    edit = Edit(file, file_sha256(file))
     value = {"file": str(file), "sha256": edit.sha256}
     if not np.array_equal(read_edit(edit, ct), inside):
         file.unlink()
@@ -154,7 +154,7 @@ def read_edit(edit: Edit, ct: Volume) -> BoolArray:
         It cannot be read.
     """
     try:
-        found = _sha256(edit.file)
+        found = file_sha256(edit.file)
     except OSError as exc:
         reason = "the edited mask is not there"
         if not isinstance(exc, FileNotFoundError):
@@ -207,11 +207,6 @@ def _about(item: Item, reader: str, ct: Volume, base_sha256: str) -> dict[str, A
             "edited_from_sha256": base_sha256,
         },
     }
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _flush_names(folder: Path) -> None:

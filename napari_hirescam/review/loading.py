@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from napari_hirescam.errors import Cancelled, OrganError, VolumeError
+from napari_hirescam.errors import OrganError, VolumeError
 from napari_hirescam.io import read_volume
 from napari_hirescam.organs import read_organ_table, read_organs
 from napari_hirescam.organs.mask_files import files_of_organs
 from napari_hirescam.organs.organ_map import BoolArray, OrganMap
 from napari_hirescam.organs.organ_tables import organ_name
+from napari_hirescam.review.file_hash import file_sha256
 from napari_hirescam.review.item import Item
 from napari_hirescam.volume import Quantity, Volume
 
-_CHUNK_BYTES = 1 << 20
 _WHOLE = 1000
 # Of the progress: a CT is larger than its mask and is packed less well.
 _CT_SHARE = 750
@@ -176,11 +175,12 @@ def mask_sha256(item: Item, *, should_stop: StopCallback | None = None) -> str:
         return ""
     try:
         if not item.mask.is_dir():
-            return _file_sha256(item.mask, should_stop)
+            return file_sha256(item.mask, should_stop=should_stop)
         whole = hashlib.sha256()
         for file in files_of_organs(item.mask, [item.target]):
             name = file.relative_to(item.mask).as_posix()
-            whole.update(f"{name}\n{_file_sha256(file, should_stop)}\n".encode())
+            digest = file_sha256(file, should_stop=should_stop)
+            whole.update(f"{name}\n{digest}\n".encode())
         return whole.hexdigest()
     except FileNotFoundError as exc:
         raise VolumeError(
@@ -264,16 +264,6 @@ def _mask_of(item: Item, organs: OrganMap) -> BoolArray | None:
 def _notes_of(organs: OrganMap) -> tuple[str, ...]:
     doubts = (f"{doubt[:1].upper()}{doubt[1:]}." for doubt in organs.doubts)
     return (*organs.notes, *doubts)
-
-
-def _file_sha256(file: Path, should_stop: StopCallback | None) -> str:
-    content = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            if should_stop is not None and should_stop():
-                raise Cancelled("reading was stopped")
-            content.update(chunk)
-    return content.hexdigest()
 
 
 def _share(progress: ProgressCallback | None, first: int, last: int) -> ProgressCallback | None:

@@ -16,6 +16,7 @@ from napari_hirescam.organs.organ_tables import MADE_OF, with_whole_organs
 from napari_hirescam.organs.replacing import with_organs
 from napari_hirescam.review.edited_masks import read_edit
 from napari_hirescam.review.event import Edit
+from napari_hirescam.review.file_hash import file_sha256
 from napari_hirescam.review.item import Item
 from napari_hirescam.review.loading import mask_sha256
 from napari_hirescam.volume import Volume
@@ -103,7 +104,7 @@ class ReviewedCase(Case):
                 raise CaseTableError(exc.subject, exc.reason, exc.remedy) from exc
         for organ, edit in self.edits.items():
             try:
-                sha256 = hashlib.sha256(edit.file.read_bytes()).hexdigest()
+                sha256 = file_sha256(edit.file)
             except OSError as exc:
                 raise CaseTableError(
                     self.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from napari_hirescam.errors import HirescamError
@@ -20,6 +21,17 @@ DECISION_WORDS: dict[Decision, str] = {
 def spoken(name: str) -> str:
     """Write the name of an organ or a label as people do."""
     return name.replace("_", " ")
+
+
+def duration_words(seconds: float) -> str:
+    """Write a duration in the two units that matter; nothing if it is not known (NaN)."""
+    if math.isnan(seconds):
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def verdict_words(item: Item, verdict: Verdict, form: Form) -> str:

@@ -21,7 +21,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hirescam.plugin.jobs import CurrentJob, Job, Progress, ShouldStop
-from napari_hirescam.plugin.reviewing.item_page import Notice, duration
+from napari_hirescam.plugin.reviewing.item_page import Notice
+from napari_hirescam.review.words import duration_words
 
 if TYPE_CHECKING:
     from napari_hirescam.errors import HirescamError
@@ -101,7 +102,7 @@ class FinishPage(QWidget):
         if progress.flagged:
             lines.append(f"{progress.flagged} are flagged.")
         if progress.seconds_an_item == progress.seconds_an_item:  # not NaN
-            lines.append(f"{duration(progress.seconds_an_item)} for an item (median).")
+            lines.append(f"{duration_words(progress.seconds_an_item)} for an item (median).")
         lines.append("All answers are on the disk." if not sitting.unsaved else "")
         self.summary.setText("\n".join(line for line in lines if line))
 

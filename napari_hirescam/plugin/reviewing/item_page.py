@@ -22,12 +22,12 @@ from napari_hirescam.plugin.reviewing.form_panel import FormPanel
 from napari_hirescam.plugin.reviewing.history_text import history_lines, others_lines
 from napari_hirescam.plugin.reviewing.settle_panel import SettlePanel
 from napari_hirescam.plugin.section import Section, let_cut
+from napari_hirescam.review.words import duration_words
 
 if TYPE_CHECKING:
     from napari_hirescam.plugin.reviewing.sitting import Sitting
     from napari_hirescam.review.review_file import Progress
 
-_SECONDS_AN_HOUR, _SECONDS_A_MINUTE = 3600, 60
 # Behind what is said, by how much it matters.
 _NOTE, _TROUBLE = "rgba(128, 128, 128, 50)", "#8a2f2a"
 
@@ -220,9 +220,9 @@ class ItemPage(QWidget):
         words = f"{progress.done} done, {left} left"
         if not isnan(progress.seconds_an_item):
             each = progress.seconds_an_item
-            words += f"  ·  {duration(each)} each"
+            words += f"  ·  {duration_words(each)} each"
             if left:
-                words += f", about {duration(left * each)} to go"
+                words += f", about {duration_words(left * each)} to go"
         self.bar.setFormat(words.replace("%", "%%"))
 
     def show_loading(self, done: int, total: int) -> None:
@@ -231,16 +231,6 @@ class ItemPage(QWidget):
         words = f"Reading CT and mask …{share}"
         if words != self.notice.text:
             self.notice.say(words)
-
-
-def duration(seconds: float) -> str:
-    """Write a duration in the two units that matter."""
-    whole = round(seconds)
-    hours, rest = divmod(whole, _SECONDS_AN_HOUR)
-    minutes, rest = divmod(rest, _SECONDS_A_MINUTE)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _button(text: str, tip: str, signal: object) -> QPushButton:
