@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
-from napari_hirescam.errors import ReviewError
+from napari_hirescam.plugin.reviewing.desk_checks import DeskChecks
 from napari_hirescam.plugin.reviewing.desk_keys import actions_of
-from napari_hirescam.plugin.reviewing.item_checker import ItemChecker
 from napari_hirescam.plugin.reviewing.item_loader import ItemLoader
 from napari_hirescam.plugin.reviewing.item_page import ItemPage
 from napari_hirescam.plugin.reviewing.keys import ReviewKeys
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from napari_hirescam.errors import HirescamError
     from napari_hirescam.plugin.reviewing.sitting import Sitting
     from napari_hirescam.review.event import Edit
-    from napari_hirescam.review.item import Item, MaskFacts
+    from napari_hirescam.review.item import Item
     from napari_hirescam.review.loading import LoadedItem
 
 #: After so many unreadable items in a row it is rather the drive that is missing.
@@ -57,14 +56,13 @@ class Desk(QWidget):
         self.views = ReviewViews(viewer)
         self.edit_panel = EditPanel(viewer)
         self.loader = ItemLoader(self)
-        self.checker = ItemChecker(self)
+        self.checks = DeskChecks(sitting, self.page.checks, self)
         self.loaded: LoadedItem | None = None
         self.keys: ReviewKeys | None = None
         self._unreadable_in_a_row = 0
         # Whether an unreadable item is skipped: not if it was asked for by itself.
         self._skips = True
         self._words = ""
-        self._unchecked = False
         # The item is drawn first: threads that read and check would take half of the time.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -98,8 +96,7 @@ class Desk(QWidget):
         self.loader.loaded.connect(self._on_loaded)
         self.loader.failed.connect(self._on_unreadable)
         self.loader.progressed.connect(page.show_loading)
-        self.checker.checked.connect(self._on_checked)
-        self.checker.failed.connect(self._on_check_failed)
+        self.checks.told.connect(self._tell)
         self.views.told.connect(self._tell)
         self.views.attention_busy.connect(self._on_attention_busy)
         self.edit_panel.told.connect(self._tell)
@@ -135,7 +132,7 @@ class Desk(QWidget):
     def leave(self) -> None:
         """Put everything away that came with the review; the file stays open."""
         self.pause()
-        self.checker.forget()
+        self.checks.forget()
         self.loader.forget()
         if self.keys is not None:
             self.keys.remove()
@@ -201,10 +198,9 @@ class Desk(QWidget):
         self._skips, self._words = skips, words
         self.tabs.setCurrentWidget(self.page)
         self.loaded = None
-        self.checker.abandon()
+        self.checks.clear()
         item = self.sitting.go(number)
         self.page.show_item(self.sitting)
-        self.page.checks.show_words("")
         if not self.loader.has(number):
             # What was there must not be taken for what is asked about now.
             self.views.clear()
@@ -226,7 +222,7 @@ class Desk(QWidget):
         self.page.notice.say(" ".join(part for part in (self._words, *notes) if part))
         self.page.show_answers(self.sitting)
         self.list.refresh()
-        self._show_checks(loaded)
+        self.checks.show(loaded)
         self._soon.start()
 
     def _on_unreadable(self, item: Item, error: HirescamError) -> None:
@@ -250,8 +246,7 @@ class Desk(QWidget):
 
     def _work_ahead(self) -> None:
         if self.loaded is not None:
-            if self._unchecked:
-                self.checker.check(self.loaded)
+            self.checks.look()
             self._prefetch()
 
     def _prefetch(self) -> None:
@@ -308,29 +303,6 @@ class Desk(QWidget):
         planes = self.views.planes
         if self.loaded is not None and planes is not None and planes.on_canvas is not None:
             planes.turn_over(planes.on_canvas, step)
-
-    def _show_checks(self, loaded: LoadedItem) -> None:
-        self._unchecked = False
-        if not self.sitting.shows_checks() or loaded.item.kind != "mask":
-            return
-        facts = self.sitting.review.facts(loaded.item.number)
-        if facts is not None:
-            self.page.checks.show_facts(facts)
-        elif loaded.mask is not None:
-            self.page.checks.show_words("Looking at the mask …")
-            self._unchecked = True
-
-    def _on_checked(self, number: int, facts: MaskFacts) -> None:
-        try:
-            self.sitting.review.put_facts(number, facts)
-        except ReviewError as error:
-            # They can be had anew at any time; the answers are what must not be lost.
-            self._tell(f"What the checks found was not kept. {error}")
-        if self.sitting.item is not None and self.sitting.item.number == number:
-            self.page.checks.show_facts(facts)
-
-    def _on_check_failed(self, error: HirescamError) -> None:
-        self.page.checks.show_words(f"Not checked. {error}")
 
     def _tell(self, words: str) -> None:
         self.page.notice.say(words)
