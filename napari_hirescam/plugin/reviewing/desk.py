@@ -201,12 +201,15 @@ class Desk(QWidget):
         self.checks.clear()
         item = self.sitting.go(number)
         self.page.show_item(self.sitting)
-        if not self.loader.has(number):
-            # What was there must not be taken for what is asked about now.
-            self.views.clear()
-            self.page.show_loading(0, 0)
         self.page.form.setEnabled(False)
+        if self.loader.has(number):
+            self.loader.load(item)
+            return
+        # Reading begins first: clearing the screen takes a while too.
         self.loader.load(item)
+        # What was there must not be taken for what is asked about now.
+        self.views.clear()
+        self.page.show_loading(0, 0)
 
     def _on_loaded(self, loaded: LoadedItem) -> None:
         if self.sitting.item is None or loaded.item.number != self.sitting.item.number:
