@@ -221,6 +221,37 @@ def test_a_mask_that_nobody_names_needs_a_name(tmp_path):
     assert judged(plan_items(path, organs=["Lung"])) == [("c1", "mask", "lungs")]
 
 
+def test_a_mask_that_nobody_names_is_not_judged_under_every_name_that_is_asked_for(tmp_path):
+    files(tmp_path, "a.nii.gz")
+    voxels = np.zeros((3, 3, 3), np.uint8)
+    voxels[1, 1, 1] = 1
+    for name in ("m.nii.gz", "n.nrrd", "spleen.nii.gz"):
+        write_volume(tmp_path / name, voxels, Grid(voxels.shape, np.eye(4)))
+    rows = "c1,a.nii.gz,m.nii.gz\nc2,a.nii.gz,n.nrrd\nc3,a.nii.gz,spleen.nii.gz"
+    path = table(tmp_path, f"case,ct,mask\n{rows}")
+    work = plan_items(path, organs=["liver", "spleen"])
+    # A file's own name says enough.
+    assert judged(work) == [("c3", "mask", "spleen")]
+    assert [one.reason.split(":")[0] for one in work.problems] == [
+        "m.nii.gz",
+        "n.nrrd",
+        "its mask spleen.nii.gz has no liver",
+    ]
+    assert "nothing says which of liver, spleen it is of" in work.problems[0].reason
+    assert "does not say which of its values (1) is which organ" in work.problems[1].reason
+    # One organ that is asked for is what it is of, or what its file's name says.
+    work = plan_items(path, organs=["liver"])
+    assert [case for case, _, _ in judged(work)] == ["c1", "c2"]
+
+
+def test_what_a_table_of_organs_lacks_is_not_blamed_on_the_mask(tmp_path):
+    files(tmp_path, "a.nii.gz")
+    label_map(tmp_path / "m.nii.gz", {1: "spleen"})
+    path = table(tmp_path, "case,ct,mask,organ_table\nc1,a.nii.gz,m.nii.gz,partition")
+    work = plan_items(path, organs=["heart", "spleen"])
+    assert [one.reason for one in work.problems] == ["its table of organs has no spleen"]
+
+
 def test_a_folder_of_masks_tells_by_its_files(tmp_path):
     files(tmp_path, "a.nii.gz", "segs/heart.nii.gz", "segs/lung_left.nii.gz",
           "segs/lung_right.nii.gz")  # fmt: skip

@@ -10,7 +10,6 @@ from napari_hirescam.errors import OrganError, ReviewError
 from napari_hirescam.io.names_in_header import names_in_header
 from napari_hirescam.organs.mask_files import organ_files, read_organs
 from napari_hirescam.organs.organ_tables import (
-    BUILT_IN,
     MADE_OF,
     organ_name,
     read_organ_table,
@@ -20,7 +19,6 @@ from napari_hirescam.organs.organ_tables import (
 
 #: A header takes a few milliseconds; where organs are named, no more of them are looked at.
 MOST_HEADERS = 500
-_KNOWN = frozenset(name for table in BUILT_IN.values() for name in table)
 
 
 class ToldOrgans:
@@ -35,7 +33,7 @@ class ToldOrgans:
     def __init__(self, should_stop: Callable[[], bool] | None = None) -> None:
         self._should_stop = should_stop
         self._table = cache(_table_of)
-        self._headers: dict[Path, Mapping[str, tuple[int, ...]]] = {}
+        self._names: dict[Path, Collection[str] | None] = {}
         self.opened = 0
 
     def check_table(self, table: str) -> None:
@@ -72,39 +70,73 @@ class ToldOrgans:
         if table:
             return drawn_organs(self._table(table))
         name = organ_name(stem_of(mask))
-        if name in _KNOWN:
+        if _is_organ(name):
             return (name,)
         return drawn_organs(self._read(mask))
 
-    def tells(self, mask: Path, table: str, organ: str) -> bool | None:
-        """Say whether a mask tells of an organ; None where that is known once it is read.
+    def among(
+        self, asked: Collection[str], mask: Path, table: str = ""
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Tell those of some organs that a mask may have, and those that it lacks.
+
+        Of a mask beyond the first :data:`MOST_HEADERS` that nothing else tells of, all are taken
+        for possible until it is read.
+
+        Parameters
+        ----------
+        asked
+            Names of organs.
+        mask
+            A file, or a folder with a file for each organ.
+        table
+            Which value is which organ; empty if nobody says.
 
         Raises
         ------
         HirescamError
-            It cannot be looked into.
+            It cannot be looked into, or nothing says which of several organs it is of.
         """
+        told = self._told_of(mask, table, asked)
+        if told is None:
+            return tuple(asked), ()
+        if not told and len(asked) > 1:
+            # It would be judged under every name.
+            raise OrganError(
+                mask.name,
+                f"nothing says which of {', '.join(asked)} it is of: give each organ a column "
+                "(mask_liver), or the table of organs and values",
+                "Say which organ it is of",
+            )
+        lacking = tuple(organ for organ in asked if told and organ not in told)
+        return tuple(organ for organ in asked if organ not in lacking), lacking
+
+    def _told_of(self, mask: Path, table: str, asked: Collection[str]) -> Collection[str] | None:
+        """Organs that a mask has; none if nothing says it, None if it was not looked into."""
         files = organ_files(mask)
         if files:
-            return organ in with_whole_organs(dict.fromkeys(files, (1,)))
+            return with_whole_organs(dict.fromkeys(files, (1,)))
         if table:
-            return organ in self._table(table)
-        names = self._names(mask)
-        return organ in names if names else None
+            return self._table(table)
+        name = organ_name(stem_of(mask))
+        if mask not in self._names:
+            self._names[mask] = None
+            if len(self._names) <= MOST_HEADERS:
+                self._names[mask] = self._names_of(mask, len(asked) > 1 and name not in asked)
+        names = self._names[mask]
+        is_name = name in asked or _is_organ(name)
+        return names or ((name,) if is_name else names)
 
-    def _names(self, mask: Path) -> Mapping[str, tuple[int, ...]]:
-        """What a header calls the values; nothing if it does not, or after many headers."""
-        if mask not in self._headers:
-            segments = None
-            if len(self._headers) < MOST_HEADERS:
-                segments = names_in_header(mask)
-            self._headers[mask] = table_from_names((one.value, one.name) for one in segments or ())
-        return self._headers[mask]
+    def _names_of(self, mask: Path, may_read: bool) -> Collection[str] | None:  # noqa: FBT001
+        """What a header calls the values, or all of the file where only that tells."""
+        segments = names_in_header(mask)
+        if segments is not None:
+            return table_from_names((one.value, one.name) for one in segments)
+        return self._read(mask) if may_read else None
 
     @property
     def stopped_looking(self) -> bool:
         """Whether there were so many masks that the headers of the rest were left unread."""
-        return len(self._headers) > MOST_HEADERS
+        return len(self._names) > MOST_HEADERS
 
     def _read(self, mask: Path) -> Mapping[str, tuple[int, ...]]:
         self.opened += 1
@@ -133,6 +165,13 @@ def drawn_organs(values: Mapping[str, Collection[int]]) -> tuple[str, ...]:
         seen.add(region)
         found.append(organ)
     return tuple(found)
+
+
+def _is_organ(name: str) -> bool:
+    # Late: the checks bring half of scipy with them.
+    from napari_hirescam.review.checks.anatomy import anatomy_of
+
+    return anatomy_of(name) is not None
 
 
 def stem_of(path: Path) -> str:

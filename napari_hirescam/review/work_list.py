@@ -188,10 +188,11 @@ class _Maker:
     ) -> tuple[str, ...]:
         """Those organs that are asked for and a mask may tell of."""
         asked = [organ for organ in self._organs or () if organ not in found]
-        lacking = [organ for organ in asked if self._told.tells(mask, table, organ) is False]
+        possible, lacking = self._told.among(asked, mask, table)
         if lacking:
-            self._refuse(entry, f"its mask {mask.name} has no {', '.join(lacking)}")
-        return tuple(organ for organ in asked if organ not in lacking)
+            what = "table of organs" if table else f"mask {mask.name}"
+            self._refuse(entry, f"its {what} has no {', '.join(lacking)}")
+        return possible
 
     def _add_maps(self, entry: Entry) -> None:
         maps = dict(entry.label_maps)
