@@ -55,8 +55,9 @@ types: $(VENV)/.with-dev ## Check the types
 contracts: $(VENV)/.with-dev ## Check which room may import which
 	$(BIN)/lint-imports
 
-evaluate: $(VENV)/.installed ## Measure the sample model on phantoms it has not seen
-	$(BIN)/python sample_data/evaluate_sample_model.py $(ARGS)
+evaluate: $(VENV)/.with-dev ## Measure the sample model on phantoms it has not seen
+	$(BIN)/napari-hirescam evaluate --model sample_data/phantom_axialnet --phantoms 40 \
+		--out evaluation_output --overwrite $(ARGS)
 
 benchmark: $(VENV)/.with-bench ## Time and weigh the attention engine against its peers
 	$(BIN)/python benchmarks/attention.py $(ARGS)
@@ -68,7 +69,7 @@ torture: $(VENV)/.with-bench ## Put the awkward files to the peers; print the ta
 	$(BIN)/python benchmarks/torture.py $(ARGS)
 
 clean: ## Remove what builds, tests and the demo left behind (not .venv)
-	rm -rf build dist demo_output htmlcov .coverage coverage.xml
+	rm -rf build dist demo_output evaluation_output htmlcov .coverage coverage.xml
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find napari_hirescam tests benchmarks sample_data -type d -name __pycache__ \
 		-prune -exec rm -rf {} + 2>/dev/null || true

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -184,7 +185,9 @@ def draw_snapshots(pictures: Sequence[Snapshot], methods: Sequence[str]) -> byte
                 method = methods[k - 1]
                 ax.imshow(picture.maps[method], cmap=heat, vmin=0, vmax=1)
                 share = picture.shares[method]
-                ax.set_title(f"{title_of(method)}: {share:.0%} inside", fontsize=8)
+                # A map without a positive cell has no share.
+                told = "no positive cell" if math.isnan(share) else f"{share:.0%} inside"
+                ax.set_title(f"{title_of(method)}: {told}", fontsize=8)
             else:
                 title = _shortened(f"{picture.label}, {picture.case}")
                 ax.set_title(f"{title}, p {picture.probability:.2f}", fontsize=8)
