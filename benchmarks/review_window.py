@@ -10,6 +10,7 @@ card does faster than software.
 
 from __future__ import annotations
 
+import statistics
 import sys
 import tempfile
 import time
@@ -27,6 +28,8 @@ from napari_hirescam.volume import Volume
 N_CASES, N_SLICES, N_ROWS = 4, 300, 512
 SPACING_MM = (1.0, 0.7, 0.7)
 _PATIENCE_S = 120
+N_TURNS = 3
+SETTLED_S = 3
 
 
 def make(folder: Path, n_slices: int) -> Path:
@@ -63,7 +66,7 @@ def main() -> None:
         begun = time.perf_counter()
         while not until():
             QApplication.processEvents()
-            time.sleep(0.002)  # an event loop sleeps too; spinning would hold up the threads
+            time.sleep(0.005)  # an event loop sleeps too; spinning would hold up the threads
             if time.perf_counter() - begun > _PATIENCE_S:
                 raise SystemExit("nothing came to the screen")
         # What was shown is drawn in the next round of events.
@@ -108,12 +111,19 @@ def main() -> None:
         desk.following()
         wait(lambda: shows(3))
         say("next item, read ahead, once more", time.perf_counter() - begun, "bar 0.5")
-        wait(lambda: desk.loader.has(4))
-        desk.loader.forget()
-        begun = time.perf_counter()
-        desk.following()
-        wait(lambda: shows(4))
-        say("next item, not read ahead", time.perf_counter() - begun, "bar 2")
+        # Memory that the process has not used before may come slowly, in a virtual machine above
+        # all; so there and back, and the first time by itself.
+        waited = []
+        for step, number in ((desk.following, 4), (desk.previous, 3)) * N_TURNS:
+            shown = time.perf_counter()
+            wait(lambda shown=shown: time.perf_counter() - shown > SETTLED_S)  # reading ahead ends
+            desk.loader.forget()
+            begun = time.perf_counter()
+            step()
+            wait(lambda number=number: shows(number))
+            waited.append(time.perf_counter() - begun)
+        say("next item, not read ahead, the first", waited[0], "bar 2")
+        say(f"the same, median of {len(waited)}", statistics.median(waited), "bar 2")
         widget.leave()
         viewer.close()
 

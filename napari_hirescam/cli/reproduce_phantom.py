@@ -24,7 +24,7 @@ def phantom(
     preset: Annotated[
         str,
         typer.Option(
-            "--preset", help="'full': about half an hour of one core; 'small': a tenth of it"
+            "--preset", help="'full': about half an hour of one core; 'small': two minutes"
         ),
     ] = "full",
     seeds: Annotated[

@@ -109,13 +109,18 @@ class OrganMap:
                 f"it has no {', '.join(missing)}; it tells of: {known}",
                 "Give masks that have it, or say in the table of organs what it is called there",
             )
-        values = {value for name in wanted for value in self.values[name]} - {0}
-        if len(values) == 1:
-            # Several times as fast as looking every voxel up.
-            alone: BoolArray = self.labels == next(iter(values))
-            return alone
-        chosen = np.zeros(int(self.labels.max(initial=0)) + 1, dtype=bool)
-        chosen[[value for value in values if value < len(chosen)]] = True
-        chosen[0] = False
-        found: BoolArray = chosen[self.labels]
-        return found
+        return voxels_of(self.labels, {v for name in wanted for v in self.values[name]})
+
+
+def voxels_of(labels: npt.NDArray[np.unsignedinteger], values: Iterable[int]) -> BoolArray:
+    """Voxels of a label map, or of a part of one, that have one of some values; 0 is none."""
+    values = set(values) - {0}
+    if len(values) == 1:
+        # Several times as fast as looking every voxel up.
+        alone: BoolArray = labels == next(iter(values))
+        return alone
+    chosen = np.zeros(int(labels.max(initial=0)) + 1, dtype=bool)
+    chosen[[value for value in values if value < len(chosen)]] = True
+    chosen[0] = False
+    found: BoolArray = chosen[labels]
+    return found

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_hirescam.errors import OrganError
-from napari_hirescam.organs.organ_map import OrganMap
+from napari_hirescam.organs.organ_map import OrganMap, voxels_of
 from napari_hirescam.organs.organ_tables import BUILT_IN, OrganTable, table_from_names
 from napari_hirescam.volume import FloatArray, Grid, Quantity, Volume, resample
 
@@ -19,7 +19,7 @@ _SAME_PLACE_VOXELS = 0.05
 _REACH_VOXELS = 0.5
 _SPARSE_FORMAT = "DICOM SEG"
 _AXES = (("superior", "inferior"), ("anterior", "posterior"), ("right", "left"))
-_AIR_IN_LUNGS_HU = -300.0
+_AIR_IN_LUNGS_HU = -300
 # Both lungs are hardly ever filled by disease to such an extent.
 _LEAST_AIR_IN_LUNGS = 0.25
 _LUNGS = ("lungs", "right_lung", "left_lung")
@@ -272,13 +272,23 @@ def _middle_column(organs: OrganMap, organ: str) -> float | None:
 
 def _doubt_of_lungs(organs: OrganMap, ct: Volume) -> str:
     """Say if what is called lung is not of air in this CT, as with another patient's masks."""
-    lungs = organs.mask([name for name in _LUNGS if name in organs.values])
-    if ct.invalid is not None:
-        lungs &= ~ct.invalid
-    if ct.quantity is not Quantity.HU or not lungs.any():
+    values = {value for name in _LUNGS for value in organs.values.get(name, ())}
+    if ct.quantity is not Quantity.HU or not values:
         return ""
-    # Counted rather than picked out: voxels may lie in any order, as their file has them.
-    air = np.count_nonzero((ct.voxels < _AIR_IN_LUNGS_HU) & lungs) / np.count_nonzero(lungs)
+    n_lung = n_air = 0
+    # Plane by plane, as they lie in memory: volumes of whole scans would take longer to be
+    # given room than to be looked at.
+    axis = int(np.argmax(np.abs(organs.labels.strides)))
+    for k in range(organs.labels.shape[axis]):
+        here = (slice(None),) * axis + (k,)
+        lungs = voxels_of(organs.labels[here], values)
+        if ct.invalid is not None:
+            lungs &= ~ct.invalid[here]
+        n_lung += int(np.count_nonzero(lungs))
+        n_air += int(np.count_nonzero((ct.voxels[here] < _AIR_IN_LUNGS_HU) & lungs))
+    if not n_lung:
+        return ""
+    air = n_air / n_lung
     if air >= _LEAST_AIR_IN_LUNGS:
         return ""
     return (

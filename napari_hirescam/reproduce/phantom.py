@@ -139,7 +139,7 @@ _NETWORK = {
 PRESETS = {
     "full": Preset(train=400, valid=60, test=80, epochs=24, network=_NETWORK, mask_weight=8.0),
     "small": Preset(
-        train=200, valid=30, test=30, epochs=12, network=_NETWORK, mask_weight=8.0, seeds=1
+        train=140, valid=24, test=24, epochs=12, network=_NETWORK, mask_weight=8.0, seeds=1
     ),
 }
 

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from napari_hirescam.errors import OrganError, VolumeError
 from napari_hirescam.io import read_volume
 from napari_hirescam.organs import read_organ_table, read_organs
@@ -258,7 +260,13 @@ def _label_map_of(
 
 def _mask_of(item: Item, organs: OrganMap) -> BoolArray | None:
     organ = organ_name(item.target)
-    return organs.mask([organ]) if organ in organs.values else None
+    if organ not in organs.values:
+        return None
+    labels = organs.labels
+    if labels.dtype == np.uint8 and set(organs.values[organ]) == {1} and labels.max() <= 1:
+        # The same memory: a mask of a whole scan is not copied while the reader waits.
+        return labels.view(np.bool_)
+    return organs.mask([organ])
 
 
 def _notes_of(organs: OrganMap) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 #: What is kept besides the item on the screen: six whole chests of 512 x 512 x 300.
 MOST_BYTES = 1_200_000_000
+_BETWEEN_NEWS_S = 0.1
 
 
 class ItemLoader(QObject):
@@ -166,7 +168,16 @@ def _reading_of(
     def read(progress: Progress, should_stop: ShouldStop) -> LoadedItem:
         from napari_hirescam.review.loading import load_item
 
-        return load_item(item, previous=previous, progress=progress, should_stop=should_stop)
+        told = -_BETWEEN_NEWS_S
+
+        def now_and_then(done: int, total: int) -> None:
+            # Whenever the window is told, it and this thread wait for each other.
+            nonlocal told
+            if time.monotonic() - told >= _BETWEEN_NEWS_S:
+                told = time.monotonic()
+                progress(done, total)
+
+        return load_item(item, previous=previous, progress=now_and_then, should_stop=should_stop)
 
     return read
 
