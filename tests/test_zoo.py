@@ -277,6 +277,16 @@ def train_a_little(name: str, between: Callable[[nn.Module], None]) -> nn.Module
     return network
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Two threads now and then add in another order, and the same training ends elsewhere."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 @every_network
 def test_training_goes_on_as_if_nobody_had_looked(name) -> None:
     def look(network: nn.Module) -> None:
