@@ -175,6 +175,9 @@ def organ_measures(window: Window) -> None:
     window.widget.organs.find_button.click()
     until(lambda: window.widget.organs.measured is not None)
     window.take("organ_measures")
+    masks = window.widget.organs.mask_layer
+    if masks is not None:  # not for the next picture
+        window.viewer.layers.remove(masks)
     window.unfold(ct=True, model=True, display=True, organs=False)
 
 
